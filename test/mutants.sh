@@ -40,6 +40,8 @@ FORGOTTEN_ERROR:345_keys:errors that are forgotten
 ERRORS_UNSAID:345_keys:errors of which the document says nothing
 ERROR_WITH_200:345_keys:errors that are forgotten
 REPEAT_DECLINED:345_keys:a repetition that is declined
+REPEAT_UNCONFIRMED:345_keys:a repetition that waits for the card holder
+REPEAT_LOOKED_UP:345_keys:a repetition that pends
 FORGOTTEN_UNHEARD:345_keys:an error that nobody heard
 KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back

@@ -421,7 +421,9 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	in->op = call->op;
 	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
 	in->tried_anew =
-		pgw_connector_capabilities(call->bank->connector)->keys[call->op].forgets_errors;
+		pgw_unknown_outcome_tried_anew(pgw_connector_capabilities(call->bank->connector),
+									   pgw_charge_operation(attempt->capture, attempt->submitted),
+									   call->op, attempt->requests_sent);
 	/*
 	 * By its id, too, no sooner than by a search: the bank itself has named that id, and what it
 	 * does not find seconds later has hardly never been.

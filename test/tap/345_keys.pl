@@ -9,7 +9,7 @@ use PgwScriptedBank;
 use PgwTest;
 use Test::More;
 
-# The token tells what is done with the first request of that kind (charge, capture, refund), and how it is answered: lost (not at all), failed (500), odd (an error, too, but 200), unheard (an error that is not heard), poor (the same, and the second is declined, as the first took the money), busy
+# The token tells what is done with the first request of that kind (charge, capture, refund), and how it is answered: lost (not at all), failed (500), odd (an error, too, but 200), unheard (an error that is not heard), poor (the same, and the second is declined, as the first took the money), asks (the same, and the second waits for the card holder), pends (the same, and the second pends, and is looked up as declined), busy
 # (not at all, and the second hears that the first is still in progress), other (not at all, and the second hears that its key was another request's).
 my (@charges, %done);
 
@@ -26,6 +26,7 @@ sub serve
 	my ($form, $headers) = @$request{qw(fields headers)};
 	return { document => \@charges } if $request->{path} eq '/books';
 	my ($kind) = $request->{path} =~ m{^/(\w+)};
+	return { status => 402, document => { error => 'declined', id => $form->{id} } } if $kind eq 'other_try';
 	if ($kind eq 'search')
 	{
 		$_->{looks}++ for charge_asked_for(\@charges, $form);
@@ -39,6 +40,7 @@ sub serve
 	return { status => 409, document => { error => 'busy' } } if $asked == 2 && ($how // '') eq 'busy';
 	return { status => 422, document => { error => 'other' } } if $asked >= 2 && ($how // '') eq 'other';
 	return { status => 402, document => { error => 'declined' } } if $asked >= 2 && ($how // '') eq 'poor';
+	return { document => { state => $how, id => "$charge->{id}-2", ref => $form->{ref} } } if $asked >= 2 && ($how // '') =~ /asks|pends/;
 	my $answer = { document => { state => 'ok', id => $charge->{id}, ref => $form->{ref} } };
 	return $answer if defined $key && $done{$key};
 	carry_out($kind, $form, $charge);
@@ -46,7 +48,7 @@ sub serve
 	# only a yes is remembered
 	return { status => 500, document => { error => 'sorry' } } if $how eq 'failed';
 	return { document => { error => 'sorry' } } if $how eq 'odd';
-	return if $how =~ /unheard|poor/;
+	return if $how =~ /unheard|poor|asks|pends/;
 	$done{$key} = 1 if defined $key;
 	return;
 }
@@ -59,7 +61,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 my %answer = (rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' } ], fields => { reference => '/ref', bank_reference => '/id' });
 my %of_keys = (%answer, rules => [ @{ $answer{rules} }, { status => 409, when => { '/error' => 'busy' }, outcome => 'in_progress' }, { status => 422, when => { '/error' => 'other' }, outcome => 'key_mismatch' },
-		{ status => 402, when => { '/error' => 'declined' }, outcome => 'declined' } ]);
+		{ status => 402, when => { '/error' => 'declined' }, outcome => 'declined' }, { status => 200, when => { '/state' => 'asks' }, outcome => 'requires_action' }, { status => 200, when => { '/state' => 'pends' }, outcome => 'pending' } ]);
 add_dialect($node, $bank, 'by_operation', {
 	v => 2,
 	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true },
@@ -164,6 +166,23 @@ part($node, 'an error that nobody heard', sub {
 part($node, 'a repetition that is declined', sub {
 	charge('sale_poor');
 	is_for_a_person('sale_poor', 'sale_poor', 'no_way_to_find_out', 'sale 2/1');
+});
+
+part($node, 'a repetition that waits for the card holder', sub {
+	charge('sale_asks');
+	is_for_a_person('sale_asks', 'sale_asks', 'no_way_to_find_out', 'sale 2/1');
+});
+
+# What is looked up by the id that the other try was given is that one, and it says no.
+part($node, 'a repetition that pends', sub {
+	add_dialect($node, $bank, 'by_id', {
+		v => 2,
+		capabilities => { tokens => JSON::PP::true },
+		operations => {
+			charge => { %{ form_request('/sale', \%of_keys, sum => '{{amount}}', tok => '{{token}}') }, idempotency => { header => 'X-Key', lifetime_seconds => 86400 } },
+			lookup_charge => { method => 'GET', path => '/other_try?id={{bank_reference}}', answer => { reference_echoed => JSON::PP::false, rules => [ { status => 402, outcome => 'declined' } ], fields => { bank_reference => '/id' } } } } });
+	charge('sale_pends', bank => 'by_id');
+	is_for_a_person('sale_pends', 'sale_pends', 'repeat_refused', 'sale 2/1');
 });
 
 part($node, 'still in progress', sub {

@@ -374,29 +374,55 @@ looked_up(void **state)
 	}
 }
 
-/* A repetition that is another try, because the bank keeps only successes: of the look-up's word a
- * decline is one, of the repetition's it is not. */
+/*
+ * A repetition that is another try, because the bank keeps only successes: what it comes to is no
+ * word of the first, and what a look-up says may be about the other.
+ */
 static void
-declined_again(void **state)
+tried_anew(void **state)
 {
-	for (int bits = 0; bits < 8; bits++)
-	{
-		PgwAnswer a = answer(PGW_OUT_DECLINED);
-		PgwChargeInput in = asked(false, &a);
-		bool believed = bits != 3;
-		PgwDecision d;
+	static const PgwOutcome outcomes[] = {PGW_OUT_DECLINED, PGW_OUT_REQUIRES_ACTION,
+										  PGW_OUT_NOT_FOUND};
 
-		in.state = PGW_BANK_UNKNOWN;
-		in.in_doubt = (bits & 1) != 0;
-		in.tried_anew = (bits & 2) != 0;
-		if ((bits & 4) != 0)
-			in.op = PGW_OP_LOOKUP_CHARGE;
-		pgw_charge_result(&in, &d);
-		assert_null(events_wrong(in.kind, in.state, &d));
-		if (d.state != (believed ? PGW_FAILED : PGW_BANK_UNKNOWN) ||
-			!same_text(d.reason, believed ? NULL : "repeat_refused"))
-			fail_msg("case %d: %s", bits, pgw_state_name(d.state));
-	}
+	for (size_t o = 0; o < LENGTH(outcomes); o++)
+		for (int bits = 0; bits < 16; bits++)
+		{
+			PgwAnswer a = answer(outcomes[o]);
+			PgwChargeInput in = asked(false, &a);
+			bool looked = (bits & 4) != 0;
+			PgwState want = PGW_FAILED;
+			const char *reason = NULL;
+			PgwDecision d;
+
+			in.state = PGW_BANK_UNKNOWN;
+			in.in_doubt = (bits & 1) != 0;
+			in.tried_anew = (bits & 2) != 0;
+			in.op = looked ? PGW_OP_LOOKUP_CHARGE : PGW_OP_CHARGE;
+			in.can_undo = (bits & 8) != 0;
+			in.not_found_counts = true;
+			pgw_charge_result(&in, &d);
+			assert_null(events_wrong(in.kind, in.state, &d));
+			if (outcomes[o] == PGW_OUT_NOT_FOUND)
+			{
+				want = looked ? PGW_FAILED : PGW_BANK_UNKNOWN;
+				reason = looked ? "not_found" : "not_found_yet";
+			}
+			else if (outcomes[o] == PGW_OUT_REQUIRES_ACTION && in.can_undo)
+			{
+				want = PGW_BANK_UNKNOWN;
+				reason = "requires_action";
+			}
+			if ((bits & 3) == 3 && (looked || outcomes[o] != PGW_OUT_NOT_FOUND))
+			{
+				want = looked ? PGW_REQUIRES_MANUAL_REVIEW : PGW_BANK_UNKNOWN;
+				reason = "repeat_refused";
+			}
+			if (d.state != want || !same_text(d.reason, reason))
+				fail_msg("outcome %zu, case %d: %s", o, bits, pgw_state_name(d.state));
+			/* nothing that would undo the other try, and nothing that looks for a late charge */
+			if ((bits & 3) == 3)
+				assert_true(!d.not_found && strcmp(d.error->code, PGW_ACTION_REQUIRED) != 0);
+		}
 }
 
 /* ---- the bank's id of the charge ---- */
@@ -934,7 +960,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(approved_process),
-		cmocka_unit_test(declined_again),
+		cmocka_unit_test(tried_anew),
 		cmocka_unit_test(approved_submit),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(belied_refusals),

@@ -119,6 +119,31 @@ waited_for(void **state)
 	}
 }
 
+/*
+ * Whose answer is it?  Where the first may have been forgotten, that of a repetition is another
+ * try's; and what a look-up shows of a charge that was sent blindly more than once may be, too.
+ */
+static void
+tried_anew(void **state)
+{
+	for (int bits = 0; bits < 64; bits++)
+	{
+		bool looked = (bits & 1) != 0;
+		bool search = (bits & 8) != 0 && (bits & 16) == 0 && (bits & 32) != 0;
+		PgwCapabilities caps = bank(true, (bits & 8) != 0, (bits & 32) != 0 ? 2 : -1);
+
+		caps.keys[PGW_OP_CHARGE].forgets_errors = (bits & 2) != 0;
+		caps.lookup_needs_id = (bits & 16) != 0;
+		assert_int_equal(pgw_unknown_outcome_tried_anew(
+							 &caps, PGW_OP_CHARGE, looked ? PGW_OP_LOOKUP_CHARGE : PGW_OP_CHARGE,
+							 (bits & 4) != 0 ? 2 : 1),
+						 (bits & 2) != 0 && (!looked || ((bits & 4) != 0 && !search)));
+		/* without a key nothing is sent twice in doubt */
+		caps.keys[PGW_OP_CHARGE].honoured = false;
+		assert_false(pgw_unknown_outcome_tried_anew(&caps, PGW_OP_CHARGE, PGW_OP_LOOKUP_CHARGE, 2));
+	}
+}
+
 /* The key of one operation says nothing of another's. */
 static void
 each_its_own(void **state)
@@ -162,6 +187,7 @@ errors(void **state)
 		/* no success, and not kept */
 		{502, PGW_OUT_DECLINED, PGW_KEY_UNSAID, false, true},
 		{200, PGW_OUT_DECLINED, PGW_KEY_UNSAID, false, true},
+		{200, PGW_OUT_REQUIRES_ACTION, PGW_KEY_UNSAID, false, true},
 		{401, PGW_OUT_REJECTED, PGW_KEY_UNSAID, false, false},
 		{200, PGW_OUT_APPROVED, PGW_KEY_UNSAID, false, false},
 		{202, PGW_OUT_PENDING, PGW_KEY_UNSAID, false, false},
@@ -474,6 +500,7 @@ main(void)
 		cmocka_unit_test(can_replay),
 		cmocka_unit_test(not_asked_again),
 		cmocka_unit_test(waited_for),
+		cmocka_unit_test(tried_anew),
 		cmocka_unit_test(each_its_own),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(not_found_counts),

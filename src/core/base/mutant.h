@@ -51,9 +51,11 @@ typedef enum PgwMutant
 	FORGOTTEN_UNHEARD,
 	/* a decline of a repeated charge counts for the first request at such a bank */
 	REPEAT_DECLINED,
-	KEY_MISMATCH,   /* "same key, other request" is asked about as any other unknown answer */
-	RESTORED_PAUSE, /* attempts of another cluster or database are worked on */
-	AMOUNT_CHECK,   /* an approval of another amount is taken as one */
+	REPEAT_UNCONFIRMED, /* ... or that such a repetition waits for the card holder */
+	REPEAT_LOOKED_UP,   /* ... or what a look-up says of it later */
+	KEY_MISMATCH,       /* "same key, other request" is asked about as any other unknown answer */
+	RESTORED_PAUSE,     /* attempts of another cluster or database are worked on */
+	AMOUNT_CHECK,       /* an approval of another amount is taken as one */
 	/* what the bank does not know is failed, but never looked at again */
 	CARD_REPLAY,
 	SYNC_COMMIT, /* the caller's commit is not forced to be synchronous */

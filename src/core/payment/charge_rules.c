@@ -11,8 +11,9 @@
  *       currency, and what is captured of it (shown_by_bank.c).
  *     - Nor for money of the other mode: that is given back, or reviewed, and a no or a look-up of
  *       it says nothing of an attempt in doubt.
- *     - Where the bank forgets what was no success, a repetition is another try, and its decline
- *       says nothing of the first.
+ *     - Where the bank forgets what was no success, a repetition is another try, and its no, or
+ *       its wish for the card holder, says nothing of the first; nor does what a look-up says of
+ *       it later.
  *     - A no whose own document shows money that was taken is no no: it is looked into.
  *     - What would need the card holder is declined when it is undone, and the bank has said so, or
  *       shows it; what it approves meanwhile is given back.
@@ -338,6 +339,26 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 }
 
 /*
+ * Is this no, or what would need the card holder, perhaps about a repetition alone?  The first try
+ * may have charged, and that be why there is nothing left.
+ */
+static bool
+is_of_another_try(const PgwChargeInput *in)
+{
+	return in->in_doubt && in->tried_anew && !in->being_undone;
+}
+
+/* A look-up may yet show the first; but one that shows the other will show nothing else. */
+static void
+another_try_refused(const PgwChargeInput *in, PgwDecision *d)
+{
+	if (in->op == PGW_OP_LOOKUP_CHARGE)
+		review(in, d, "outcome_unknown", "repeat_refused");
+	else
+		unknown(in, d, "outcome_unknown", "repeat_refused");
+}
+
+/*
  * As the answer to a charge it means nothing, and from a look-up nothing as long as the bank may
  * not show the charge yet.
  */
@@ -358,6 +379,11 @@ answered_not_found(const PgwChargeInput *in, PgwDecision *d)
 	if (in->approved_before)
 	{
 		nobody_names_it(in, d);
+		return;
+	}
+	if (is_of_another_try(in))
+	{
+		another_try_refused(in, d);
 		return;
 	}
 	failed(in, d, PGW_PAYMENT_BECOMES_FAILED, pgw_error_find("not_processed"));
@@ -424,11 +450,9 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 			answered_yes(in, d);
 			return;
 		case PGW_OUT_DECLINED:
-			/* the first try may have charged, and that be why there is nothing left */
-			if (in->in_doubt && in->tried_anew && in->op != PGW_OP_LOOKUP_CHARGE &&
-				!PGW_MUTATED(REPEAT_DECLINED))
+			if (is_of_another_try(in) && !PGW_MUTATED(REPEAT_DECLINED))
 			{
-				unknown(in, d, "outcome_unknown", "repeat_refused");
+				another_try_refused(in, d);
 				return;
 			}
 			/* of what is being undone the bank may say no more than that it is gone */
@@ -437,6 +461,12 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 									: error_for(a->error_code, "declined"));
 			return;
 		case PGW_OUT_REQUIRES_ACTION:
+			if (is_of_another_try(in) && !PGW_MUTATED(REPEAT_UNCONFIRMED))
+			{
+				/* undone by its own id, it would leave the first one taken */
+				another_try_refused(in, d);
+				return;
+			}
 			if (in->can_undo && !PGW_MUTATED(UNDO_UNCONFIRMED))
 				unknown(in, d, PGW_ACTION_REQUIRED, "requires_action");
 			else

@@ -38,7 +38,10 @@ typedef struct PgwChargeInput
 	 * that
 	 */
 	bool in_doubt;
-	/* ... not even a decline: the bank forgets what was no success, so this was another try */
+	/*
+	 * ... not even a decline: the bank forgets what was no success, so this was another try, or may
+	 * be what a look-up shows: pgw_unknown_outcome_tried_anew()
+	 */
 	bool tried_anew;
 	/* look-up: the bank would know the charge by now if there were one */
 	bool not_found_counts;

@@ -30,6 +30,27 @@ can_look_up(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 	return caps->lookup && (!caps->lookup_needs_id || facts->has_id);
 }
 
+/* Is "not found" by our reference a way to find out, some time from now? */
+static bool
+search_counts(const PgwCapabilities *caps)
+{
+	return caps->lookup && !caps->lookup_needs_id && caps->lookup_consistent_after_s >= 0;
+}
+
+bool
+pgw_unknown_outcome_tried_anew(const PgwCapabilities *caps, PgwBankOp operation, PgwBankOp asked,
+							   int requests_sent)
+{
+	const PgwKeyRule *key = &caps->keys[operation];
+
+	if (!key->honoured || !key->forgets_errors)
+		return false;
+	if (asked == operation)
+		return true;
+	/* where a search counts, nothing is repeated before it has found nothing */
+	return requests_sent > 1 && !search_counts(caps) && !PGW_MUTATED(REPEAT_LOOKED_UP);
+}
+
 /* What nobody heard may have been an error that is forgotten by now; and a look-up will tell. */
 static bool
 waits_for_lookup(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
@@ -55,8 +76,8 @@ pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutc
 
 /*
  * Does a bank that forgets its errors keep nothing of this answer under the key?  A decline is none
- * of its successes.  What was refused before it was looked at leaves what is kept as it is; unless
- * the answer shows money all the same.
+ * of its successes, nor is what waits for the card holder.  What was refused before it was looked
+ * at leaves what is kept as it is; unless the answer shows money all the same.
  */
 static bool
 is_forgotten(const PgwAnswer *answer)
@@ -67,6 +88,8 @@ is_forgotten(const PgwAnswer *answer)
 			return answer->key_word != PGW_KEY_IN_PROGRESS;
 		case PGW_OUT_DECLINED:
 			return !PGW_MUTATED(REPEAT_DECLINED);
+		case PGW_OUT_REQUIRES_ACTION:
+			return !PGW_MUTATED(REPEAT_UNCONFIRMED);
 		case PGW_OUT_REJECTED:
 		case PGW_OUT_NOT_PROCESSED:
 			return pgw_shown_money(answer);

@@ -70,6 +70,15 @@ extern bool pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp 
 										 long http_status, const PgwAnswer *answer);
 
 /*
+ * May an answer to this question be about another try than the first, because the bank forgets what
+ * was no success?  The operation itself, when it is repeated; and of what was sent more than once
+ * also a look-up, which may show the other.  requests_sent counts requests that did nothing, too:
+ * of those a person is asked once too often.
+ */
+extern bool pgw_unknown_outcome_tried_anew(const PgwCapabilities *caps, PgwBankOp operation,
+										   PgwBankOp asked, int requests_sent);
+
+/*
  * What undoes a charge that waits for the card holder: by our reference, else by what undoes it as
  * a whole, else a void.  PGW_NOPS: nothing can.
  */
