@@ -43,6 +43,7 @@ REPEAT_DECLINED:345_keys:a repetition that is declined
 REPEAT_UNCONFIRMED:345_keys:a repetition that waits for the card holder
 REPEAT_LOOKED_UP:345_keys:a repetition that pends
 FORGOTTEN_UNHEARD:345_keys:an error that nobody heard
+FORGOTTEN_NOT_SHOWN:345_keys:a look-up that does not tell
 KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back
 PENDING_DEADLINE:180_pending:final after a while

@@ -420,6 +420,7 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 	if (d->lookup_inconclusive &&
 		(pgw_step_compensation_operation(attempt) == PGW_OP_CANCEL ||
 		 (call->in_doubt &&
+		  !pgw_capabilities_waits_for_lookup(in->caps, in->operation, in->operation) &&
 		  pgw_capabilities_can_repeat(in->caps, in->operation,
 									  pgw_schedule_age_s(attempt->refund_request.key_used_at),
 									  attempt->error_answered)) ||

@@ -266,10 +266,16 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 static bool
 key_tells(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
 {
+	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
+	PgwBankOp operation = pgw_step_operation_of(attempt);
+
 	return r->lookup_inconclusive && !r->pending && !r->refused &&
-		   pgw_capabilities_can_repeat(
-			   pgw_connector_capabilities(call->bank->connector), pgw_step_operation_of(attempt),
-			   pgw_schedule_age_s(request_of(attempt)->key_used_at), is_answered(attempt));
+		   !pgw_capabilities_waits_for_lookup(
+			   caps, operation,
+			   pgw_operation_effect(operation, pgw_step_operation_of_refund(attempt))) &&
+		   pgw_capabilities_can_repeat(caps, operation,
+									   pgw_schedule_age_s(request_of(attempt)->key_used_at),
+									   is_answered(attempt));
 }
 
 static TimestampTz

@@ -32,6 +32,13 @@ sub serve
 		$_->{looks}++ for charge_asked_for(\@charges, $form);
 		return { status => 404, document => { error => 'none' } };
 	}
+	if ($kind eq 'glance')
+	{
+		# what was refunded is not in it
+		my ($seen) = charge_asked_for(\@charges, $form);
+		$seen->{looks}++;
+		return { document => { state => 'ok', id => $seen->{id}, ref => $seen->{ref}, taken => $seen->{taken} } };
+	}
 	my $key = { sale => $headers->{'x-key'}, refund => $form->{key} }->{$kind};
 	my ($charge) = $kind =~ /sale|hold/ ? grep { $_->{ref} eq $form->{ref} } @charges : charge_asked_for(\@charges, $form);
 	push @charges, $charge = { id => 'c' . @charges, ref => $form->{ref}, tok => $form->{tok}, asked => {}, done => {} } unless $charge;
@@ -160,6 +167,27 @@ part($node, 'an error that nobody heard', sub {
 	my $looks = sub { my ($charge) = grep { $_->{tok} eq 'sale_unheard' } bank_books($bank); return $charge->{looks} // 0 };
 	ok(wait_until(sub { $looks->() >= 3 }, 20), 'it is looked up again and again');
 	is(books('sale_unheard'), 'sale 1/1', 'and not repeated');
+});
+
+# Nor is a refund, or a give-back, sent again because a look-up that counts does not say what became of it.
+part($node, 'a look-up that does not tell', sub {
+	add_dialect($node, $bank, 'glanced', {
+		v => 2,
+		capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, lookup_consistent_after_seconds => 0 },
+		operations => {
+			charge => form_request('/sale', \%answer, sum => '{{amount}}', tok => '{{token}}'),
+			lookup_charge => { method => 'GET', path => '/glance?sale={{bank_reference}}', answer => { %answer, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned' } } },
+			refund => { %{ form_request('/refund', \%of_keys, sale => '{{bank_reference}}', sum => '{{amount}}', key => '{{idempotency_key}}') }, idempotency => { lifetime_seconds => 86400, remembers => '2xx' } } } });
+	my $is_only_looked_up = sub {
+		my ($token) = @_;
+		ok(wait_until(sub { my ($charge) = grep { $_->{tok} eq $token } bank_books($bank); return ($charge->{looks} // 0) >= 3 }, 20), "$token: looked up again and again");
+		is(books($token), 'refund 1/1 sale 1/1', 'and not repeated');
+	};
+	charge('refund_unheard', bank => 'glanced');
+	request_operation($node, 'refund', 'refund_unheard', 'refund_unheard-1', 400);
+	$is_only_looked_up->('refund_unheard');
+	sql('BEGIN; ' . payment_sql('refund_unheard-back', bank => 'glanced', token => 'refund_unheard-back') . '; ROLLBACK');
+	$is_only_looked_up->('refund_unheard-back');
 });
 
 # Without a look-up the charge is repeated, and that is another try: what it comes to says nothing of the first.

@@ -438,7 +438,7 @@ next_try(Try *t, char *trace, size_t size)
 	t->lookup_inconclusive =
 		d.lookup_inconclusive &&
 		(d.operation == PGW_OP_CANCEL ||
-		 (in.in_doubt &&
+		 (in.in_doubt && !pgw_capabilities_waits_for_lookup(caps, t->operation, t->operation) &&
 		  pgw_capabilities_can_repeat(caps, t->operation, now - t->first_use, t->error_answered)));
 	t->operation = d.operation;
 	t->ruled_out = d.ruled_out;

@@ -533,6 +533,44 @@ every_step(void **state)
 }
 
 /*
+ * Where the bank forgets its errors, a look-up that counts and does not tell is no leave to give
+ * back once more.
+ */
+static void
+waited_for(void **state)
+{
+	static const PgwBankOp operations[] = {PGW_OP_REFUND, PGW_OP_REVERSE, PGW_OP_VOID};
+
+	for (size_t i = 0; i < LENGTH(operations); i++)
+		for (int bits = 0; bits < 8; bits++)
+		{
+			bool counts = (bits & 1) != 0;
+			bool forgets = (bits & 2) != 0;
+			PgwCapabilities caps = {.lookup = true,
+									.lookup_shows_captured = true,
+									.lookup_shows_refunded = true,
+									.lookup_shows_voided = true,
+									.lookup_consistent_after_s = counts ? 2 : -1};
+			PgwCompensationFacts facts = {.operation = operations[i],
+										  .key = true,
+										  .used = true,
+										  .lookup_inconclusive = true,
+										  .key_age_s = (bits & 4) != 0 ? DEADLINE : 5,
+										  .deadline_s = DEADLINE};
+			bool waits = counts && forgets && operations[i] != PGW_OP_VOID;
+
+			set_keys(&caps, true, LIFETIME);
+			caps.keys[operations[i]].forgets_errors = forgets;
+			assert_int_equal(pgw_compensation_step(&caps, &facts),
+							 (bits & 4) != 0 ? PGW_COMPENSATE_REVIEW
+							 : waits         ? PGW_COMPENSATE_LOOKUP_CHARGE
+											 : PGW_COMPENSATE_SEND);
+			facts.resend_allowed = true;
+			assert_int_equal(pgw_compensation_step(&caps, &facts), PGW_COMPENSATE_SEND);
+		}
+}
+
+/*
  * The key of what is sent now: another one only where a look-up has shown that nothing was done,
  * and the old one would only bring the same error again, or is forgotten.
  */
@@ -566,8 +604,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(begin), cmocka_unit_test(operation),  cmocka_unit_test(overdue),
-		cmocka_unit_test(steps), cmocka_unit_test(every_step), cmocka_unit_test(new_keys),
+		cmocka_unit_test(begin),      cmocka_unit_test(operation),  cmocka_unit_test(overdue),
+		cmocka_unit_test(steps),      cmocka_unit_test(every_step), cmocka_unit_test(new_keys),
+		cmocka_unit_test(waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -461,6 +461,41 @@ not_shown(void **unused)
 	}
 }
 
+/*
+ * What is shown may be another's, and the lost answer an error that the bank has forgotten: sent
+ * again, the refund would be made twice.  It is looked up until it tells, or for a person.
+ */
+static void
+waited_for(void **unused)
+{
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(operations); i++)
+		for (int bits = 0; bits < 8; bits++)
+		{
+			bool counts = (bits & 1) != 0;
+			bool forgets = (bits & 2) != 0;
+			PgwCapabilities caps = full;
+			PgwOperationFacts facts = {.operation = operations[i],
+									   .lookup_inconclusive = true,
+									   .key_age_s = 5,
+									   .doubt_age_s = (bits & 4) != 0 ? 3600 : 5,
+									   .deadline_s = 3600};
+			bool waits = counts && forgets && operations[i] != PGW_OP_VOID;
+			const char *reason;
+
+			caps.lookup_consistent_after_s = counts ? 2 : -1;
+			caps.keys[operations[i]].forgets_errors = forgets;
+			assert_int_equal(pgw_operation_step(&caps, &facts, &reason),
+							 (bits & 4) != 0                   ? PGW_OPERATION_REVIEW
+							 : !waits                          ? PGW_OPERATION_SEND
+							 : operations[i] == PGW_OP_CAPTURE ? PGW_OPERATION_LOOKUP_CHARGE
+															   : PGW_OPERATION_LOOKUP_REFUND);
+			/* it tells: not done */
+			facts.resend_allowed = true;
+			assert_int_equal(pgw_operation_step(&caps, &facts, &reason), PGW_OPERATION_SEND);
+		}
+}
+
 static void
 new_keys(void **unused)
 {
@@ -678,19 +713,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),
-		cmocka_unit_test(other_amount),
-		cmocka_unit_test(belied),
-		cmocka_unit_test(looked_up),
-		cmocka_unit_test(not_shown),
-		cmocka_unit_test(new_keys),
-		cmocka_unit_test(steps),
-		cmocka_unit_test(whole_product),
-		cmocka_unit_test(ends),
-		cmocka_unit_test(repeat_refused),
-		cmocka_unit_test(unreadable),
-		cmocka_unit_test(first_refused),
-		cmocka_unit_test(declined_after_it_was_done),
+		cmocka_unit_test(straight),       cmocka_unit_test(other_amount),
+		cmocka_unit_test(belied),         cmocka_unit_test(looked_up),
+		cmocka_unit_test(not_shown),      cmocka_unit_test(waited_for),
+		cmocka_unit_test(new_keys),       cmocka_unit_test(steps),
+		cmocka_unit_test(whole_product),  cmocka_unit_test(ends),
+		cmocka_unit_test(repeat_refused), cmocka_unit_test(unreadable),
+		cmocka_unit_test(first_refused),  cmocka_unit_test(declined_after_it_was_done),
 	};
 
 	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);

@@ -265,6 +265,8 @@ plan(const Bank *b, Attempt *t, const PgwOperationDecision *d)
 		t->doubt_since = b->now;
 	t->lookup_inconclusive =
 		d->next == PGW_OPERATION_FIND_OUT && d->lookup_inconclusive && !d->refused &&
+		!pgw_capabilities_waits_for_lookup(
+			&b->caps, t->operation, pgw_operation_effect(t->operation, is_otherwise(b, t))) &&
 		pgw_capabilities_can_repeat(&b->caps, t->operation, b->now - t->first_use, is_answered(t));
 }
 

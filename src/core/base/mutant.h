@@ -49,6 +49,8 @@ typedef enum PgwMutant
 	ERROR_WITH_200,
 	/* ... if nobody has heard it, before a look-up counts that would tell */
 	FORGOTTEN_UNHEARD,
+	/* ... of what moves money after a charge, once a look-up that counts has not told */
+	FORGOTTEN_NOT_SHOWN,
 	/* a decline of a repeated charge counts for the first request at such a bank */
 	REPEAT_DECLINED,
 	REPEAT_UNCONFIRMED, /* ... or that such a repetition waits for the card holder */

@@ -5,6 +5,7 @@
  *     - A key counts as remembered only for an operation at which the bank honours it, and while
  *       the bank surely remembers it; and not once the bank has answered with an error that it
  *       forgets.
+ *     - Where errors are forgotten, and a look-up counts, only its word allows a repetition.
  *     - "Not found" counts only where the connector says that the look-up is consistent, and only
  *       after that time.
  *     - A cancellation that does not stop what is still on its way counts the second time.
@@ -79,6 +80,16 @@ bool
 pgw_capabilities_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	return caps->lookup_consistent_after_s >= 0 && pgw_capabilities_shows(caps, operation);
+}
+
+bool
+pgw_capabilities_waits_for_lookup(const PgwCapabilities *caps, PgwBankOp operation,
+								  PgwBankOp effect)
+{
+	/* what is released twice costs nobody anything */
+	if (effect == PGW_OP_VOID || effect == PGW_OP_CANCEL || PGW_MUTATED(FORGOTTEN_NOT_SHOWN))
+		return false;
+	return caps->keys[operation].forgets_errors && pgw_capabilities_lookup_counts(caps, effect);
 }
 
 bool

@@ -105,6 +105,14 @@ extern bool pgw_capabilities_lookup_tells(const PgwCapabilities *caps, PgwBankOp
 extern bool pgw_capabilities_shows(const PgwCapabilities *caps, PgwBankOp operation);
 
 /*
+ * Is a request that is in doubt not repeated for being looked up in vain?  The lost answer may have
+ * been an error that the bank has forgotten, and money would move twice: a look-up that counts will
+ * tell.  effect: what the operation comes to, a reversal if it undoes a charge as a whole.
+ */
+extern bool pgw_capabilities_waits_for_lookup(const PgwCapabilities *caps, PgwBankOp operation,
+											  PgwBankOp effect);
+
+/*
  * Can a request that nobody has the answer to be with the bank, though a look-up of the charge,
  * however late, shows nothing of it?  Where the bank only accepts such orders; asked of what would
  * cost money if it were done twice.

@@ -191,8 +191,10 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 	 * it done if the first request was lost.  A refund that was refused is not repeated blindly,
 	 * though, where its look-up may say that it was done.
 	 */
-	if (remembered && (facts->lookup_inconclusive ||
-					   (!lookup_counts(caps, facts->operation) && !may_show_yes(caps, facts))))
+	if (remembered &&
+		((facts->lookup_inconclusive &&
+		  !pgw_capabilities_waits_for_lookup(caps, facts->operation, facts->operation)) ||
+		 (!lookup_counts(caps, facts->operation) && !may_show_yes(caps, facts))))
 		return PGW_COMPENSATE_SEND;
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)

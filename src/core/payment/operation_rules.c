@@ -9,6 +9,8 @@
  *       where no look-up could ever show what was done.  The refusal of a repetition proves
  *       nothing of the first request, which it may be refused for: looked up, or a person asks.
  *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
+ *       Where the bank forgets errors, a look-up that counts and does not tell is made again, until
+ *       it tells or a person asks.
  */
 #include "core/payment/operation_rules.h"
 
@@ -60,7 +62,9 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 	 * where "nothing there" never counts, or is not said, only the same key again gets it done if
 	 * the first request was lost; what was refused would be refused again
 	 */
-	if ((!pgw_capabilities_lookup_counts(caps, effect) || facts->lookup_inconclusive) &&
+	if ((!pgw_capabilities_lookup_counts(caps, effect) ||
+		 (facts->lookup_inconclusive &&
+		  !pgw_capabilities_waits_for_lookup(caps, facts->operation, effect))) &&
 		!facts->refused && remembered && !facts->pending)
 		return PGW_OPERATION_SEND;
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
