@@ -29,7 +29,8 @@ sub at_once
 	my ($sql, $name) = @_;
 	my ($seconds, $out) = takes($sql);
 	like($out, qr/pending|captured/, "$name: accepted");
-	return in_time($seconds, 5, "$name: at once");
+	# who pauses takes ten seconds, on any machine
+	return cmp_ok($seconds, '<', 9.9, "$name: at once");
 }
 
 # A session that pauses, once the worker has told so: with the flag it says a minute for each payment.
