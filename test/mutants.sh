@@ -171,6 +171,7 @@ NOTIFIED_NOT_FOUND:400_notifications:not found
 EVIDENCE_COVERED:405_evidence:not the bank
 EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
+NOTIFICATION_UNFLUSHED:400_notifications:flushed
 UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body
 NOTIFICATION_ORDER:404_unsigned_and_batches:several at once

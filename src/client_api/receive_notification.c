@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/xlog.h"
@@ -28,6 +29,7 @@
 
 #include "bank/bank_config.h"
 #include "base/new_id.h"
+#include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "core/notification/given_headers.h"
 #include "core/notification/notification_verdict.h"
@@ -434,6 +436,13 @@ insert(Received *r, const PgwBank *bank)
 		elog(ERROR, "could not record a notification");
 	inserted = SPI_processed == 1;
 	SPI_finish();
+
+	/*
+	 * The bank is answered after COMMIT and does not send it again: a crash must not forget what
+	 * it was told we have, whatever the session has in synchronous_commit.
+	 */
+	if (inserted && !PGW_MUTATED(NOTIFICATION_UNFLUSHED))
+		ForceSyncCommit();
 	return inserted;
 }
 

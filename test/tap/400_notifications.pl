@@ -113,6 +113,17 @@ part($node, 'rolled back', sub {
 	ok(becomes('b', 'captured'), 'and the payment is settled');
 });
 
+# The bank is told that we have it, and never sends it again.
+part($node, 'flushed', sub {
+	my $writer = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+	my ($body, $headers) = event('evt_flushed', 'f' x 32, 'pi_flushed');
+	kill STOP => $writer;
+	is((split /\n/, sql('SET synchronous_commit = off; BEGIN; ' . receive_sql('slow', $body, $headers) . ";\nSELECT pg_current_wal_insert_lsn() AS lsn \\gset\nCOMMIT;\nSELECT pg_current_wal_flush_lsn() > :'lsn'::pg_lsn"))[-1],
+		't', 'its commit is flushed, whatever the session has in synchronous_commit');
+	kill CONT => $writer;
+	like(rows('evt_flushed'), qr/^evt_flushed /, 'and it is there');
+});
+
 part($node, 'forged', sub {
 	my ($ref, $intent) = lose('c');
 	my ($body, $headers) = event('evt_c', $ref, $intent);

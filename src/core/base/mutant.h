@@ -241,7 +241,9 @@ typedef enum PgwMutant
 	UNSIGNED_TAKEN,     /* what nobody has signed is taken as if it were */
 	ITEM_SIGNATURE,     /* of several in one body nobody looks at the signature of each */
 	NOTIFICATION_ORDER, /* ... and they are taken in the body's order */
-	NOTIFIED_NOT_FOUND  /* what is not found at an id that a notification names is not there */
+	/* who answers the bank may lose in a crash what it was told we have */
+	NOTIFICATION_UNFLUSHED,
+	NOTIFIED_NOT_FOUND /* what is not found at an id that a notification names is not there */
 } PgwMutant;
 
 #ifdef PGW_MUTANT
