@@ -86,6 +86,7 @@ CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
 CA_CHANGE:221_keys_and_certificates:withdrawn authority
 REMAINS:295_memory:endings
+OPTIONS_COPY:229_customer:of a row
 UNREADABLE_BANK:243_unreadable_bank:authorization
 ENVIRONMENT:296_tls:environment
 BANK_VERSION:220_bank_changed_under_way:address

@@ -175,7 +175,8 @@ read_request(Reader *r, PgwPaymentArgs *args, const JsonbValue *request)
 	args->amount_isnull = args->timeout_isnull = true;
 	args->card_expiry_month_isnull = args->card_expiry_year_isnull = true;
 	args->capture = "immediate";
-	args->metadata = args->bank_fields = args->options = "{}";
+	args->metadata = args->bank_fields = "{}";
+	args->options = pstrdup("{}"); /* pgw_args_wipe() writes there: no literal */
 	args->merchant = "default";
 	it = JsonbIteratorInit(request->val.binary.data);
 	(void) JsonbIteratorNext(&it, &name, true); /* the object's beginning */

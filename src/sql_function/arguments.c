@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "core/base/mutant.h"
 #include "core/card/token_object.h"
 #include "sql_function/arguments.h"
 #include "sql_function/wipe_remains.h"
@@ -128,17 +129,33 @@ pgw_arg_text(FunctionCallInfo fcinfo, const char *name)
 	return isnull ? NULL : TextDatumGetCString(d);
 }
 
+/*
+ * A value that came short, compressed or from a TOAST table was copied to be read: the customer of
+ * "options" would stand there when the text is wiped.  The value itself is the caller's.
+ */
+static void
+wipe_copy(Jsonb *j, Datum value)
+{
+	if ((Pointer) j == DatumGetPointer(value) || PGW_MUTATED(OPTIONS_COPY))
+		return;
+	explicit_bzero(j, VARSIZE(j));
+	pfree(j);
+}
+
 char *
 pgw_arg_json(FunctionCallInfo fcinfo, const char *name)
 {
 	bool isnull;
 	Datum d = pgw_arg(fcinfo, name, &isnull);
 	Jsonb *j;
+	char *text;
 
 	if (isnull)
 		return NULL;
 	j = DatumGetJsonbP(d);
-	return JsonbToCString(NULL, &j->root, VARSIZE(j));
+	text = JsonbToCString(NULL, &j->root, VARSIZE(j));
+	wipe_copy(j, d);
+	return text;
 }
 
 static int

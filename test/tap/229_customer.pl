@@ -105,6 +105,21 @@ part($node, 'in memory', sub {
 	}
 });
 
+# A row's value lies in a page, which is shared: what the backend has of it by itself are copies made for pgw.  In jsonb a value follows its key, in a text `": "`; PostgreSQL's own
+# copies of single strings follow neither (docs/security.md).
+part($node, 'of a row', sub {
+	sql('CREATE TABLE orders (options jsonb)');
+	sql(q{INSERT INTO orders VALUES ('{"customer": {"email": "of.a.row@kunden.example"}}')});
+	my $memory = PgwMemory->new(jsonb => qr/emailof\.a\.row\@kunden/, text => qr/": "of\.a\.row\@kunden/);
+	my $client = PgwWire->new($node);
+	is($client->simple("SELECT p.status FROM orders o, pgw.process_payment('of a row', 1000, 'EUR', token => 'tok_row', options => o.options, timeout => '60s') p"), 'captured', 'paid');
+	SKIP: {
+		skip 'memory of other processes is not readable here', 1 unless PgwMemory::readable($client->backend);
+		is_deeply([ $memory->private($client->backend) ], [], 'neither the jsonb nor the text is left in the backend');
+	}
+	is((heard('tok_row'))[0]{email}, 'of.a.row@kunden.example', 'the bank has heard it');
+});
+
 part($node, 'refused', sub {
 	my $n = scalar bank_books($bank);
 	my $options = '{"customer": {"email": "x@kunden.example"}}';

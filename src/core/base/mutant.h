@@ -213,7 +213,8 @@ typedef enum PgwMutant
 	DRAINING,         /* a draining worker sends new charges */
 	/* libcurl and OpenSSL take what the server's environment says */
 	ENVIRONMENT,
-	REMAINS, /* what the server has of a card is given back as it is */
+	REMAINS,      /* what the server has of a card is given back as it is */
+	OPTIONS_COPY, /* ... and what was copied to read a customer that a row has */
 	/* an attempt that is recorded after the mark has passed its id gets no row of open_work */
 	BELOW_MARK,
 	BEHIND_MARK, /* a starting worker does not read what is behind the mark */
