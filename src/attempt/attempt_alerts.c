@@ -97,7 +97,7 @@ pgw_attempt_alert_contradicted(const pg_uuid_t *transaction_id, const char *corr
 							   const char *bank)
 {
 	pgw_alert("notification_contradicts", NULL, bank, transaction_id, correlation,
-			  "the bank has said the opposite of what it had said of an operation that has ended");
+			  "the bank has said something else of an operation than how that has ended");
 }
 
 void

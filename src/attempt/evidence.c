@@ -35,6 +35,34 @@ is_of_now(const PgwAttempt *attempt, const PgwEvidence *e)
 }
 
 static bool
+is_of_bank(const PgwAttempt *attempt, const PgwEvidence *e)
+{
+	return e->bank != NULL && strcmp(e->bank, attempt->bank) == 0;
+}
+
+/* Of the same operation, by the request that the attempt has for it now, and of the same bank. */
+static bool
+is_beside(const PgwAttempt *attempt, const PgwEvidence *first, const PgwEvidence *e)
+{
+	return e->about == first->about && is_of_now(attempt, e) &&
+		   strcmp(e->bank, first->bank) == 0;
+}
+
+static bool
+lacks_amount(const PgwEvidence *e)
+{
+	return pgw_evidence_needs_amount(e->about) &&
+		   (!e->has_amount || e->amount_unreadable || e->currency == NULL);
+}
+
+/* Two deliveries, for all we know, and not two of them that were done. */
+static bool
+same_one(const PgwEvidence *a, const PgwEvidence *b)
+{
+	return a->identity == NULL || b->identity == NULL || strcmp(a->identity, b->identity) == 0;
+}
+
+static bool
 same_amount(const PgwEvidence *a, const PgwEvidence *b)
 {
 	return a->has_amount == b->has_amount && a->amount == b->amount &&
@@ -54,30 +82,35 @@ get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEv
 	f->state = attempt->status;
 	f->accepted = attempt->accepted_at != 0;
 	f->about = first->about;
+	f->of_former_bank = !is_of_bank(attempt, first);
 	for (int i = 0; i < n; i++)
 	{
 		bool approved = rows[i].says == PGW_OUT_APPROVED;
 
-		if (rows[i].about != first->about || !is_of_now(attempt, &rows[i]))
+		if (!is_beside(attempt, first, &rows[i]))
 			continue;
 		f->says_done |= rows[i].waiting && approved;
 		f->says_failed |= rows[i].waiting && !approved;
 		f->said_failed |= !rows[i].waiting && !approved;
 		if (!approved)
 			continue;
-		f->differ |= done != NULL && !same_amount(done, &rows[i]);
+		f->lacks_amount |= rows[i].waiting && lacks_amount(&rows[i]);
+		f->differ |=
+			done != NULL && (!same_amount(done, &rows[i]) || !same_one(done, &rows[i]));
 		done = &rows[i];
 	}
 }
 
 static void
-mark(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEvidence *first,
+mark(const PgwAttempt *attempt, PgwEvidence *rows, int n, const PgwEvidence *first,
 	 const char *becomes)
 {
 	for (int i = 0; i < n; i++)
 	{
-		if (rows[i].waiting && rows[i].about == first->about && is_of_now(attempt, &rows[i]))
-			pgw_store_evidence_is(&rows[i].notification_id, becomes);
+		if (!rows[i].waiting || !is_beside(attempt, first, &rows[i]))
+			continue;
+		pgw_store_evidence_is(&rows[i].notification_id, becomes);
+		rows[i].waiting = false;
 	}
 }
 
@@ -90,6 +123,9 @@ put_answer(const PgwEvidence *e, PgwOutcome says, PgwAnswer *a)
 	a->outcome = says;
 	a->captured = a->refunded = -1;
 	a->retry_after_s = -1;
+	/* one without is no success of what moves money, and goes to review; here, too, it is none */
+	a->amount_unreadable =
+		says == PGW_OUT_APPROVED && lacks_amount(e) && !PGW_MUTATED(EVIDENCE_AMOUNT);
 	a->has_amount = e->has_amount && !PGW_MUTATED(EVIDENCE_AMOUNT);
 	a->amount = a->has_amount ? e->amount : 0;
 	if (a->has_amount && e->currency != NULL)
@@ -120,10 +156,8 @@ take(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwEvidence *e, Pg
 
 	step->call = call; /* an ERROR from here on frees it */
 	call->evidence = true;
-	call->evidence_about = e->about;
-	call->evidence_says = e->says;
+	call->evidence_id = e->notification_id;
 	call->evidence_state = attempt->status;
-	strlcpy(call->evidence_key, e->request_key, sizeof(call->evidence_key));
 	call->op = answers_what(e, what);
 	call->in_doubt = e->about == PGW_OP_CHARGE;
 	call->iso_exponent = currency != NULL ? currency->exponent : 0;
@@ -140,53 +174,77 @@ take(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwEvidence *e, Pg
 void
 pgw_evidence_taken(const PgwCall *call)
 {
-	pgw_store_evidence_used(&call->transaction_id, call->evidence_about, call->evidence_says,
-							call->evidence_key);
+	pgw_store_evidence_used(&call->evidence_id);
 }
 
 /* ---------------------------------------------------------------- the step */
 
 static void
-review(PgwAttempt *attempt, const PgwEvidence *e)
+review(PgwAttempt *attempt, const PgwEvidence *e, const char *reason)
 {
 	if (e->about == PGW_OP_CHARGE)
 	{
-		pgw_step_charge_review(attempt, PGW_EVIDENCE_TWO_WORDS);
+		pgw_step_charge_review(attempt, reason);
 		return;
 	}
 	/* its claim on the payment stays: it may have been done */
-	pgw_step_review(attempt, "outcome_unknown", PGW_EVIDENCE_TWO_WORDS, pgw_op_name(e->about), 0);
+	pgw_step_review(attempt, "outcome_unknown", reason, pgw_op_name(e->about), 0);
 	pgw_operation_tell_review(attempt);
 }
 
+/* It counts as failed, and its caller may have gone on as if nothing had been done.  false: later. */
+static bool
+late_review(PgwAttempt *attempt, PgwStep *step, const PgwEvidence *e, const char *reason)
+{
+	if (attempt->kind != PGW_KIND_PAYMENT)
+		return pgw_step_operation_late_review(attempt, step, reason, PGW_EVIDENCE_UNCLAIMED);
+	pgw_step_charge_late_review(attempt, reason);
+	return true;
+}
+
 static const PgwEvidence *
-first_of(const PgwEvidence *rows, int n, PgwEvidenceStep what)
+first_of(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEvidence *first,
+		 PgwEvidenceStep what)
 {
 	PgwOutcome says = what == PGW_EVIDENCE_DONE ? PGW_OUT_APPROVED : PGW_OUT_DECLINED;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (rows[i].waiting && rows[i].says == says)
+		if (rows[i].waiting && rows[i].says == says && is_beside(attempt, first, &rows[i]))
 			return &rows[i];
 	}
-	return &rows[0];
+	return first;
 }
 
-/* true: this visit has something to do with it. */
+/*
+ * Nothing that could still matter: what was made anew has another reference (what was not made yet
+ * has none), and a no of the bank that does not have the attempt any more is not the no of the one
+ * that has it.
+ */
 static bool
-judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwEvidence *rows, int n)
+is_superseded(const PgwAttempt *attempt, const PgwEvidence *e)
+{
+	if (!is_of_now(attempt, e))
+		return pgw_store_evidence_key(attempt, e->about) != NULL;
+	return !is_of_bank(attempt, e) && e->says != PGW_OUT_APPROVED;
+}
+
+/* One that waits, and what is beside it.  true: this visit has something to do with it. */
+static bool
+judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwEvidence *rows, int n,
+	  PgwEvidence *first)
 {
 	PgwEvidenceFacts facts;
 	PgwEvidenceStep what;
 
-	if (!is_of_now(attempt, &rows[0]))
+	if (is_superseded(attempt, first))
 	{
-		/* what was made anew has another reference; what was not made yet has none */
-		if (pgw_store_evidence_key(attempt, rows[0].about) != NULL)
-			pgw_store_evidence_is(&rows[0].notification_id, "superseded");
-		return false;
+		pgw_store_evidence_is(&first->notification_id, "superseded");
+		first->waiting = false;
 	}
-	get_facts(attempt, rows, n, &rows[0], &facts);
+	if (!first->waiting || !is_of_now(attempt, first))
+		return false;
+	get_facts(attempt, rows, n, first, &facts);
 	what = pgw_evidence_step(&facts);
 	switch (what)
 	{
@@ -195,18 +253,22 @@ judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwEvidence *rows
 		case PGW_EVIDENCE_DONE:
 		case PGW_EVIDENCE_FAILED:
 		case PGW_EVIDENCE_REVERSED:
-			take(attempt, step, bank, first_of(rows, n, what), what);
+			take(attempt, step, bank, first_of(attempt, rows, n, first, what), what);
 			return true;
 		case PGW_EVIDENCE_AGREES:
-			mark(attempt, rows, n, &rows[0], "agrees");
+			mark(attempt, rows, n, first, "agrees");
 			return false;
 		case PGW_EVIDENCE_CONTRADICTS:
-			mark(attempt, rows, n, &rows[0], "contradicts");
+			mark(attempt, rows, n, first, "contradicts");
 			step->contradicted = true;
 			return false;
 		case PGW_EVIDENCE_REVIEW:
-			mark(attempt, rows, n, &rows[0], "used");
-			review(attempt, &rows[0]);
+			mark(attempt, rows, n, first, "used");
+			review(attempt, first, pgw_evidence_reason(&facts));
+			return true;
+		case PGW_EVIDENCE_LATE:
+			if (late_review(attempt, step, first, pgw_evidence_reason(&facts)))
+				mark(attempt, rows, n, first, "contradicts");
 			return true;
 	}
 	return false;
@@ -226,5 +288,11 @@ pgw_step_evidence(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL || bank->connector == NULL || !pgw_connector_has_evidence(bank->connector))
 		return false;
 	n = pgw_store_evidence(&attempt->transaction_id, &rows);
-	return n > 0 && rows[0].waiting && judge(attempt, step, bank, rows, n);
+	/* one that is too early does not hide the next */
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].waiting && judge(attempt, step, bank, rows, n, &rows[i]))
+			return true;
+	}
+	return false;
 }

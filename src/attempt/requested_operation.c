@@ -139,6 +139,39 @@ save(PgwAttempt *attempt, PgwStep *step)
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
 }
 
+bool
+pgw_step_operation_late_review(PgwAttempt *attempt, PgwStep *step, const char *reason,
+							   const char *unclaimed)
+{
+	PgwDecision d;
+	PgwPayment p;
+	PgwPaymentAmounts s;
+	bool busy = false;
+	bool fits;
+
+	Assert(attempt->place.held && attempt->kind != PGW_KIND_PAYMENT &&
+		   attempt->status == PGW_FAILED);
+	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
+	{
+		step->try_later = true;
+		return false;
+	}
+	pgw_store_get_amounts(&p, &s);
+	fits = pgw_payment_can_claim_again(attempt->kind, attempt->amount, &s);
+	if (fits)
+	{
+		pgw_payment_operation_begin(attempt->kind, attempt->amount, &s);
+		pgw_store_set_amounts(&p, &s);
+		pgw_store_update_payment(&p);
+	}
+	attempt->watch_until = attempt->next_step_at = 0;
+	pgw_charge_late_review("outcome_unknown", fits ? reason : unclaimed, &d);
+	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
+	pgw_operation_tell_review(attempt);
+	step->contradicted = !fits;
+	return true;
+}
+
 /* ---------------------------------------------------------------- steps */
 
 bool

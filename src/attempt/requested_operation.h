@@ -14,6 +14,13 @@ extern void pgw_operation_payment(const PgwAttempt *attempt, PgwPayment *p);
 /* Listeners hear that it has gone to a person; of a payment's own attempt they hear otherwise. */
 extern void pgw_operation_tell_review(const PgwAttempt *attempt);
 /*
+ * Failed, and the bank says by itself that it has done it: for a person, with its claim taken again
+ * where what it claimed is still there; else for the reason unclaimed, and people are told.  false:
+ * the payments row is busy.
+ */
+extern bool pgw_step_operation_late_review(PgwAttempt *attempt, PgwStep *step, const char *reason,
+										   const char *unclaimed);
+/*
  * In doubt no more: what came before was refused, as a look-up has shown, and of what is sent in
  * its place nothing was taken yet.
  */

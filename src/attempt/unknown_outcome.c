@@ -150,19 +150,37 @@ replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 	pgw_record_decision(attempt, NULL, &d, pgw_op_name(step->call->op), NULL);
 }
 
+/* The payments row says so too, now or when its caller has committed. */
+static void
+write_review(PgwAttempt *attempt)
+{
+	PgwRecordResult result = pgw_record_for_caller(attempt);
+
+	if (result == PGW_RECORD_ROW_BUSY || result == PGW_RECORD_UNDECIDED)
+		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), SAVE_AGAIN_MS));
+}
+
 void
 pgw_step_charge_review(PgwAttempt *attempt, const char *reason)
 {
-	PgwRecordResult result;
-
 	pgw_step_review(attempt,
 					pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE : "outcome_unknown",
 					reason, NULL, 0);
+	write_review(attempt);
+}
 
-	/* The payments row says so too, now or when its caller has committed. */
-	result = pgw_record_for_caller(attempt);
-	if (result == PGW_RECORD_ROW_BUSY || result == PGW_RECORD_UNDECIDED)
-		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), SAVE_AGAIN_MS));
+void
+pgw_step_charge_late_review(PgwAttempt *attempt, const char *reason)
+{
+	PgwDecision d;
+
+	Assert(attempt->place.held && attempt->status == PGW_FAILED);
+	pgw_charge_late_review("outcome_unknown", reason, &d);
+	attempt->watch_until = attempt->next_step_at = 0;
+	pgw_record_decision(attempt, NULL, &d,
+						pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)),
+						NULL);
+	write_review(attempt);
 }
 
 /*

@@ -25,5 +25,7 @@ extern void pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt); /* Faile
 
 /* In doubt, and a person has to decide; the payments row says so too, now or later. */
 extern void pgw_step_charge_review(PgwAttempt *attempt, const char *reason);
+/* Failed, and the bank says by itself that it has charged. */
+extern void pgw_step_charge_late_review(PgwAttempt *attempt, const char *reason);
 
 #endif

@@ -65,14 +65,11 @@ typedef struct PgwCall
 	 */
 	bool notified;
 	/*
-	 * nothing was asked: answer is what the bank has said by itself of the operation
-	 * evidence_about, while the attempt was in this state
+	 * nothing was asked: answer is what the bank has said by itself, in that notification, while the attempt was in this state
 	 */
 	bool evidence;
-	PgwBankOp evidence_about;
-	PgwOutcome evidence_says;
+	pg_uuid_t evidence_id;
 	PgwState evidence_state;
-	char evidence_key[33]; /* our reference of the request that it is about */
 	char bank_name[64];    /* of the permit */
 	bool has_permit;       /* permit is to be reported */
 	PgwBreakerPermit permit;

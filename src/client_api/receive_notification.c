@@ -182,10 +182,15 @@ look_at(Received *r, const PgwBank *bank)
 /* ---------------------------------------------------------------- what is it about? */
 
 static bool
+is_at(const PgwBank *bank, const PgwAttempt *attempt)
+{
+	return attempt->bank != NULL && strcmp(attempt->bank, bank->name) == 0;
+}
+
+static bool
 is_of(const PgwBank *bank, const pg_uuid_t *id, PgwAttempt *attempt)
 {
-	return pgw_store_attempt_by_id(id, attempt) && attempt->bank != NULL &&
-		   strcmp(attempt->bank, bank->name) == 0;
+	return pgw_store_attempt_by_id(id, attempt) && is_at(bank, attempt);
 }
 
 /*
@@ -262,41 +267,13 @@ compare_amount(const Received *r, const PgwAttempt *attempt)
 static bool
 is_named(const Received *r, const PgwBank *bank, const char *key)
 {
-	return key != NULL && pgw_notification_names(bank->connector, &r->said, key);
-}
-
-static bool
-has_ended(PgwState state)
-{
-	return state == PGW_COMPLETED || state == PGW_FAILED || state == PGW_REFUNDED;
+	return key != NULL && pgw_notification_is_about(bank->connector, &r->said, key);
 }
 
 /*
- * A bank may name the payment where it speaks of what follows its charge.  Then it is meant only
- * where no other could be: the one that is open, of this kind and amount.
+ * Which request of the payment it is about, by our own reference of that and nothing else.  One that
+ * names the payment only may be of what somebody has done at the bank itself.
  */
-static const PgwAttempt *
-find_only_one(const Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
-{
-	const PgwAttempt *found = NULL;
-	bool payment_named = false;
-	int open = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		const PgwAttempt *a = &attempts[i];
-
-		payment_named |= is_named(r, bank, pgw_store_evidence_key(a, PGW_OP_CHARGE));
-		if (pgw_store_evidence_key(a, r->said.about) == NULL || has_ended(a->status) ||
-			pgw_notification_compare_amount(&r->said, a->amount, a->currency) != PGW_SAID_EQUAL)
-			continue;
-		found = a;
-		open++;
-	}
-	return payment_named && open == 1 ? found : NULL;
-}
-
-/* Which request of the payment it is about, by our own reference of that. */
 static void
 find_request(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
 {
@@ -306,11 +283,10 @@ find_request(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n
 		return;
 	for (int i = 0; i < n && subject == NULL; i++)
 	{
-		if (is_named(r, bank, pgw_store_evidence_key(&attempts[i], r->said.about)))
+		if (is_at(bank, &attempts[i]) &&
+			is_named(r, bank, pgw_store_evidence_key(&attempts[i], r->said.about)))
 			subject = &attempts[i];
 	}
-	if (subject == NULL && r->said.about != PGW_OP_CHARGE)
-		subject = find_only_one(r, bank, attempts, n);
 	if (subject == NULL)
 		return;
 	r->transaction_id = subject->transaction_id;
@@ -345,7 +321,7 @@ find_payment(Received *r, const PgwBank *bank)
 		bool open = attempts[i].status == PGW_BANK_UNKNOWN ||
 					(attempts[i].status == PGW_SAVED && attempts[i].accepted_at != 0);
 
-		if (open && attempts[i].bank != NULL && strcmp(attempts[i].bank, bank->name) == 0)
+		if (open && is_at(bank, &attempts[i]))
 			attempts[r->nin_doubt++] = attempts[i];
 	}
 	if (r->nin_doubt > 0)

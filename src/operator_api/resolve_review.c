@@ -36,6 +36,7 @@
 #include "core/base/uuid7.h"
 #include "core/card/card_text.h"
 #include "core/payment/payment_amounts.h"
+#include "core/payment/evidence_rules.h"
 #include "core/payment/review_rules.h"
 #include "database/column_values.h"
 #include "exchange/commit_signal.h"
@@ -289,6 +290,14 @@ claim_charge(const PgwAttempt *attempt, const Order *order, const Review *review
 			   "Another payment at this bank has this reference: look it up at the bank again.");
 }
 
+/* The bank says that it did it, and what it would count against has been used since. */
+static bool
+is_unclaimed(const Review *review)
+{
+	return review->from == PGW_FAILED && review->reason != NULL &&
+		   strcmp(review->reason, PGW_EVIDENCE_UNCLAIMED) == 0;
+}
+
 static const PgwReviewCell *
 check_allowed(const Order *order, const PgwAttempt *attempt, Review *review)
 {
@@ -304,6 +313,11 @@ check_allowed(const Order *order, const PgwAttempt *attempt, Review *review)
 	if (cell->to == PGW_STATE_NONE)
 		refuse(order, attempt, review,
 			   psprintf("%c%s.", pg_toupper((unsigned char) cell->refusal[0]), cell->refusal + 1));
+
+	if (cell->to == PGW_COMPLETED && is_unclaimed(review))
+		refuse(
+			order, attempt, review,
+			"More would be moved than the payment has: settle it with the bank, then mark_not_charged ends the review.");
 
 	/* A charge is one attempt's: another's would be given back, or counted twice. */
 	if (order->action == PGW_REVIEW_MARK_CHARGED && attempt->kind == PGW_KIND_PAYMENT &&
@@ -472,6 +486,9 @@ decides_payment(const PgwAttempt *attempt, const Review *review, PgwPaymentAmoun
 			s);
 	if (attempt->kind != PGW_KIND_PAYMENT)
 	{
+		/* a second success of the same money: nothing is held for it */
+		if (is_unclaimed(review))
+			return false;
 		if (attempt->status == PGW_FAILED)
 			pgw_payment_operation_undone(attempt->kind, attempt->amount, s);
 		else if (attempt->status == PGW_COMPLETED)

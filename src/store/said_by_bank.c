@@ -71,11 +71,14 @@ read_row(HeapTuple row, TupleDesc desc, MemoryContext context, PgwEvidence *e)
 	e->says = (PgwOutcome) pgw_outcome_parse(SPI_getvalue(row, desc, 3));
 	e->request_key = text_at(row, desc, 4, context);
 	e->waiting = strcmp(state, "waiting") == 0;
-	e->used = strcmp(state, "used") == 0;
 	e->bank_reference = text_at(row, desc, 6, context);
 	e->amount = DatumGetInt64(SPI_getbinval(row, desc, 7, &isnull));
 	e->has_amount = !isnull;
 	e->currency = text_at(row, desc, 8, context);
+	e->bank = text_at(row, desc, 9, context);
+	e->identity = text_at(row, desc, 10, context);
+	/* of one that stands there and is none, nothing else is kept */
+	e->amount_unreadable = SPI_getvalue(row, desc, 11)[0] == 't';
 }
 
 int
@@ -89,7 +92,8 @@ pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out)
 	begin();
 	if (SPI_execute_with_args(
 			"SELECT notification_id, about, says, request_key, evidence, bank_reference, amount,"
-			" currency FROM pgw.notifications WHERE transaction_id = $1 AND evidence IS NOT NULL"
+			" currency, bank, identity, coalesce(amounts = 'unreadable', false)"
+			" FROM pgw.notifications WHERE transaction_id = $1 AND evidence IS NOT NULL"
 			" ORDER BY evidence = 'waiting' DESC, notification_id LIMIT $2 FOR UPDATE SKIP LOCKED",
 			2, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for evidence failed");
@@ -116,19 +120,17 @@ pgw_store_evidence_is(const pg_uuid_t *notification_id, const char *becomes)
 }
 
 void
-pgw_store_evidence_used(const pg_uuid_t *transaction_id, PgwBankOp about, PgwOutcome says,
-						const char *request_key)
+pgw_store_evidence_used(const pg_uuid_t *notification_id)
 {
-	Oid types[] = {UUIDOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum args[] = {UUIDPGetDatum(transaction_id), CStringGetTextDatum(pgw_op_name(about)),
-					CStringGetTextDatum(pgw_outcome_name(says)), CStringGetTextDatum(request_key)};
+	Oid types[] = {UUIDOID};
+	Datum args[] = {UUIDPGetDatum(notification_id)};
 
 	begin();
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications SET evidence = 'used' WHERE notification_id IN ("
-			"SELECT notification_id FROM pgw.notifications WHERE transaction_id = $1 AND evidence ="
-			" 'waiting' AND about = $2 AND says = $3 AND request_key = $4 FOR UPDATE SKIP LOCKED)",
-			4, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+			"SELECT notification_id FROM pgw.notifications WHERE notification_id = $1"
+			" AND evidence = 'waiting' FOR UPDATE SKIP LOCKED)",
+			1, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "evidence could not be marked");
 	end();
 }

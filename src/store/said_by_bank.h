@@ -24,9 +24,11 @@ typedef struct PgwEvidence
 	PgwOutcome says;      /* approved or declined */
 	char *request_key;    /* of the request that it is about */
 	bool waiting;         /* not taken yet */
-	bool used;            /* taken as an answer */
+	char *bank;           /* that has sent it */
+	char *identity;       /* what two deliveries of it have in common; NULL: not known */
 	char *bank_reference; /* NULL: none */
 	bool has_amount;
+	bool amount_unreadable;
 	int64 amount;
 	char *currency; /* NULL: none */
 } PgwEvidence;
@@ -40,9 +42,8 @@ extern int pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out
 /* What becomes of one that waits: "used", "agrees", "contradicts", "superseded". */
 extern void pgw_store_evidence_is(const pg_uuid_t *notification_id, const char *becomes);
 
-/* All that wait, of this attempt, and say this of this request. */
-extern void pgw_store_evidence_used(const pg_uuid_t *transaction_id, PgwBankOp about,
-									PgwOutcome says, const char *request_key);
+/* The same, "used", in a later transaction: one that somebody else has locked is passed over. */
+extern void pgw_store_evidence_used(const pg_uuid_t *notification_id);
 
 /* Attempts of which something waits that has come before that time, at most so many. */
 extern int pgw_store_evidence_waiting(TimestampTz before, int most, pg_uuid_t *out);

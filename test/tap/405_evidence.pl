@@ -64,12 +64,18 @@ sub word
 }
 sub says { return sql(word(@_)) }
 
+sub resolve
+{
+	my ($id, $action) = @_;
+	return sql("SELECT pgw.resolve_review(transaction_id, '$action', 'as the bank says') FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+}
+
 # A refund that the bank has accepted.
 sub refund
 {
-	my ($id) = @_;
+	my ($id, $amount) = @_;
 	pay($node, $id, bank => 'told');
-	request_operation($node, 'refund', $id, "$id-r", 400);
+	request_operation($node, 'refund', $id, "$id-r", $amount // 400);
 	return is_accepted("$id-r", "$id: accepted");
 }
 
@@ -83,7 +89,8 @@ part($node, 'a refund', sub {
 	evidence_is('a-r', 'used', 'by its word');
 	is(says('REFUND', 'true', 'a-r', 400, id => 'once'), 'repeated', 'the same again');
 	is(says('REFUND', 'true', 'a-r', 400), 'accepted', 'the same under another id');
-	evidence_is('a-r', 'used,agrees', 'changes nothing');
+	evidence_is('a-r', 'used,contradicts', 'changes nothing');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'notification_contradicts'") == 1 }, 60), 'but people are told: it may be two');
 	is(amounts('a'), 'partially_refunded 1000 0 0 400 0', 'and nothing is refunded twice');
 	is(orders('refund'), $before, 'nor ordered');
 	is_sound($node, $bank, 'a refund: sound');
@@ -96,9 +103,14 @@ part($node, 'a refund that fails', sub {
 	becomes('f-r', 'Failed', 'and it has');
 	is(amounts('f'), 'captured 1000 0 0 0 0', 'its amount is free again');
 	is(says('REFUND', 'true', 'f-r', 400), 'accepted', 'and then that it is done after all');
-	evidence_is('f-r', 'used,contradicts', 'which is no proof');
-	is(attempt('f-r'), 'Failed', 'and changes nothing');
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'notification_contradicts'") == 1 }, 60), 'but people are told');
+	becomes('f-r', 'RequiresManualReview', 'which is no proof: a person has to look');
+	evidence_is('f-r', 'used,contradicts', 'and it is not looked at again');
+	is(amounts('f'), 'captured 1000 0 0 0 400', 'it is claimed again meanwhile');
+	like(events($node, 'f-r'), qr/TransactionFailed,LateApprovalReceived,ManualReviewRequired$/, 'its events');
+	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'sound');
+	resolve('f-r', 'mark_not_charged');
+	becomes('f-r', 'Failed', 'it was not done');
+	is(amounts('f'), 'captured 1000 0 0 0 0', 'and its amount is free');
 	is_sound($node, $bank, 'a refund that fails: sound');
 });
 
@@ -119,7 +131,7 @@ part($node, 'a charge that pends', sub {
 	{
 		sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "p-$end", bank => 'told', amount => 1000, token => "tok_charge_pending_${end}_1"));
 		becomes("p-$end", 'BankUnknown', "$end: the bank has not decided");
-		ok(wait_until(sub { sql("SELECT next_step_at > clock_timestamp() + interval '1 h' FROM pgw.payment_transactions WHERE client_request_id = 'p-$end'") eq 't' }, 60), 'it is waited for');
+		ok(wait_until(sub { sql("SELECT next_step_at > clock_timestamp() + interval '30 min' FROM pgw.payment_transactions WHERE client_request_id = 'p-$end'") eq 't' }, 60), 'it is waited for');
 	}
 	my ($charge) = charges_of($node, $bank, 'p-done');
 	says('AUTHORISATION', 'true', 'p-done', 1000, id => $charge->{id}, charge => '', reference => $charge->{reference});
@@ -128,6 +140,11 @@ part($node, 'a charge that pends', sub {
 	says('AUTHORISATION', 'false', 'p-fail', 1000, id => 'nothing', charge => '');
 	becomes('p-fail', 'Failed', 'the bank says no');
 	is(sql("SELECT status FROM pgw.payments WHERE client_request_id = 'p-fail'"), 'declined', 'declined');
+	says('AUTHORISATION', 'true', 'p-fail', 1000, id => 'something', charge => '');
+	becomes('p-fail', 'RequiresManualReview', 'and yes after all: a person has to look');
+	is(sql("SELECT event_data->>'reason' FROM pgw.transaction_events JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'p-fail' AND event_type = 'ManualReviewRequired'"),
+		'success_after_failure', 'with its reason');
+	resolve('p-fail', 'mark_not_charged');
 	is_sound($node, $bank, 'a charge that pends: sound');
 });
 
@@ -169,6 +186,32 @@ part($node, 'another amount', sub {
 	is(amounts('w'), 'captured 1000 0 0 0 400', 'its claim stands');
 });
 
+part($node, 'no amount', sub {
+	my %unsaid = (none => [''], unreadable => ['12.5'], currency => [400, currency => 'XXY']);
+	for my $how (sort keys %unsaid)
+	{
+		my ($value, @other) = @{ $unsaid{$how} };
+		refund($how);
+		is(says('REFUND', 'true', "$how-r", $value, @other), 'accepted', "$how: done, and nobody can read how much");
+		becomes("$how-r", 'RequiresManualReview', "$how: a person has to look");
+		is(amounts($how), 'captured 1000 0 0 0 400', "$how: its claim stands");
+	}
+});
+
+part($node, 'refunded twice', sub {
+	refund('d', 1000);
+	says('REFUND', 'false', 'd-r', 1000);
+	becomes('d-r', 'Failed', 'the bank says that it has failed');
+	request_operation($node, 'refund', 'd', 'd-again', 1000);
+	is_accepted('d-again', 'it is asked for again');
+	says('REFUND', 'true', 'd-r', 1000);
+	becomes('d-r', 'RequiresManualReview', 'the first is done after all: a person has to look');
+	is(amounts('d'), 'captured 1000 0 0 0 1000', 'the claim is the second one\'s');
+	is(sql("SELECT string_agg(check_name, ',') FROM pgw.check_consistency() c JOIN pgw.payments p USING (payment_id) WHERE p.client_request_id = 'd'"), 'refunds_differ,payment_differs', 'which is shown');
+	resolve('d-r', 'mark_not_charged');
+	is(join('|', attempt('d-r'), amounts('d')), 'Failed|captured 1000 0 0 0 1000', 'it ends without a claim');
+});
+
 part($node, 'both at once', sub {
 	refund('b');
 	sql('BEGIN; ' . word('REFUND', 'true', 'b-r', 400) . '; ' . word('REFUND', 'false', 'b-r', 400) . '; COMMIT');
@@ -184,6 +227,8 @@ part($node, 'not the bank', sub {
 	is(says('REFUND', 'false', 'x-r', 400, after => { success => 'true' }), 'wrong_signature', 'changed on its way');
 	is(says('REFUND', 'true', 'x-r', 400, live => 'true'), 'other_mode', 'of real money');
 	is(says('REFUND', 'true', 'x-r', 400, reference => 'f' x 32), 'accepted', 'of an order that pgw has not made');
+	is(says('REFUND', 'true', 'x-r', 400, reference => key('x')), 'accepted', 'of the payment, as one made at the bank itself');
+	is(says('REFUND', 'true', 'x-r', 400, reference => 'order ' . key('x-r')), 'accepted', 'with something around the reference');
 	is(says('REPORT', 'true', 'x-r', 400), 'accepted', 'of something else');
 	sql('SELECT pgw.run_recovery()');
 	is(join('|', attempt('x-r'), evidence('x-r')), 'Saved|', 'nothing is taken');

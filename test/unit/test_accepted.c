@@ -325,14 +325,22 @@ compile(int version, const char *capability, const char *operation, const char *
 		"\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}},"
 		"%s"
 		"\"%s\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}/{{transaction_ref}}\",\"answer\":{"
-		"\"rules\":[{\"status\":202,\"outcome\":\"accepted\"}]}}%s}}",
-		version, capability, strcmp(operation, "refund") == 0 ? "" : REFUND, operation, more);
+		"\"rules\":[{\"status\":202,\"outcome\":\"accepted\"}]}}%s}%s}",
+		version, capability, strcmp(operation, "refund") == 0 ? "" : REFUND, operation,
+		*more == ',' ? more : "", *more == ',' ? "" : more);
 	return pgw_connector_compile(text, strlen(text), err);
 }
 
 #define FINAL ",\"accepted_final_after_seconds\":86400"
 #define LOOKUP \
 	",\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{transaction_ref}}\",\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}],\"reference_echoed\":false}}"
+
+/* Beside the operations. */
+#define TELLS(about) \
+	" ,\"notifications\":{\"signature\":{\"scheme\":\"hmac_fields\",\"at\":\"/s\",\"fields\":[\"/r\",\"/o\",\"/v\",\"/c\",\"/e\"]," \
+	"\"separator\":\":\",\"as\":\"hex\"},\"fields\":{\"reference\":\"/r\",\"bank_reference\":\"/o\",\"amount\":\"/v\",\"currency\":\"/c\"}," \
+	"\"evidence\":[{\"when\":{\"/e\":\"x\"},\"about\":\"" about \
+	"\",\"outcome\":\"approved\"}]}"
 
 static void
 language(void **unused)
@@ -366,6 +374,13 @@ language(void **unused)
 	/* a look-up or cancellation accepts nothing */
 	assert_null(compile(2, FINAL, "cancel", "", &err));
 	assert_non_null(strstr(err.message, "says \"pending\""));
+	/* what the bank tells by itself of charges says nothing of a void */
+	assert_null(compile(2, "", "void", TELLS("charge"), &err));
+	assert_string_equal(err.pointer, "/capabilities/accepted_final_after_seconds");
+	c = compile(2, "", "void", TELLS("void"), &err);
+	if (c == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+	pgw_connector_free(c);
 	assert_null(compile(1, "", "void", "", &err));
 	assert_non_null(strstr(err.message, "needs version 2"));
 }

@@ -12,6 +12,7 @@
 
 #include "core/payment/accepted_rules.h"
 #include "core/payment/evidence_rules.h"
+#include "core/payment/payment_amounts.h"
 #include "core/payment/unknown_outcome_rules.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
@@ -48,7 +49,9 @@ test_steps(void **state)
 		CASE("an approved one, failed", PGW_KIND_PAYMENT, PGW_COMPLETED, false, PGW_OP_CHARGE,
 			 FAILED, PGW_EVIDENCE_CONTRADICTS),
 		CASE("a failed one, done", PGW_KIND_PAYMENT, PGW_FAILED, false, PGW_OP_CHARGE, DONE,
-			 PGW_EVIDENCE_CONTRADICTS),
+			 PGW_EVIDENCE_LATE),
+		CASE("... both at once", PGW_KIND_PAYMENT, PGW_FAILED, false, PGW_OP_CHARGE, BOTH,
+			 PGW_EVIDENCE_LATE),
 		CASE("a failed one, failed", PGW_KIND_PAYMENT, PGW_FAILED, false, PGW_OP_CHARGE, FAILED,
 			 PGW_EVIDENCE_AGREES),
 		CASE("an accepted capture, done", PGW_KIND_CAPTURE, PGW_SAVED, true, PGW_OP_CAPTURE, DONE,
@@ -68,7 +71,9 @@ test_steps(void **state)
 		CASE("... both at once", PGW_KIND_REFUND, PGW_COMPLETED, false, PGW_OP_REFUND, BOTH,
 			 PGW_EVIDENCE_CONTRADICTS),
 		CASE("a refund that has failed, done", PGW_KIND_REFUND, PGW_FAILED, false, PGW_OP_REFUND,
-			 DONE, PGW_EVIDENCE_CONTRADICTS),
+			 DONE, PGW_EVIDENCE_LATE),
+		CASE("a capture that has failed, done", PGW_KIND_CAPTURE, PGW_FAILED, false, PGW_OP_CAPTURE,
+			 DONE, PGW_EVIDENCE_LATE),
 		CASE("a void that is done, done", PGW_KIND_VOID, PGW_COMPLETED, false, PGW_OP_VOID, DONE,
 			 PGW_EVIDENCE_AGREES),
 		CASE("the capture after the commit, done", PGW_KIND_PAYMENT, PGW_SAVED, true,
@@ -111,6 +116,42 @@ test_second_word(void **state)
 	f.said_failed = false;
 	f.differ = true;
 	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+}
+
+/* What names no amount, or is from a bank that does not have the attempt any more, decides nothing. */
+static void
+test_no_proof(void **state)
+{
+	PgwEvidenceFacts f = {.kind = PGW_KIND_REFUND,
+						  .state = PGW_SAVED,
+						  .accepted = true,
+						  .about = PGW_OP_REFUND,
+						  .says_done = true,
+						  .lacks_amount = true};
+
+	(void) state;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+	assert_string_equal(pgw_evidence_reason(&f), PGW_EVIDENCE_NO_AMOUNT);
+	f.state = PGW_FAILED;
+	f.accepted = false;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_LATE);
+	assert_string_equal(pgw_evidence_reason(&f), PGW_EVIDENCE_AFTER_FAILURE);
+	f.lacks_amount = false;
+	f.of_former_bank = true;
+	f.kind = PGW_KIND_PAYMENT;
+	f.about = PGW_OP_CHARGE;
+	f.state = PGW_BANK_UNKNOWN;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+	assert_string_equal(pgw_evidence_reason(&f), PGW_EVIDENCE_FORMER_BANK);
+	f.state = PGW_COMPLETED;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_CONTRADICTS);
+	f.of_former_bank = false;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_AGREES);
+	f.differ = true; /* it was done twice */
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_CONTRADICTS);
+	for (int about = 0; about < PGW_NOPS; about++)
+		assert_int_equal(pgw_evidence_needs_amount((PgwBankOp) about),
+						 about != PGW_OP_VOID && about != PGW_OP_CANCEL);
 }
 
 /* Whatever comes, what has ended as it says is left alone, and nothing is taken twice. */
@@ -199,6 +240,38 @@ test_is_waited_for(void **state)
 	f.doubt_age_s = 1000;
 	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_REVIEW);
 	assert_string_equal(reason, "deadline");
+
+	/* what pends is waited for as long as the bank says, and not looked at every second meanwhile */
+	f.pending = true;
+	caps.pending_deadline_s = 20000;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_WAIT);
+	assert_int_equal(pgw_unknown_outcome_wait_s(&caps, &f), 3600);
+	f.doubt_age_s = 19990;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_WAIT);
+	assert_int_equal(pgw_unknown_outcome_wait_s(&caps, &f), 10);
+	f.doubt_age_s = 20000;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_REVIEW);
+}
+
+/* What has failed and was done after all is claimed again, if what it claimed is still there. */
+static void
+test_claim_again(void **state)
+{
+	PgwPaymentAmounts s = {.status = PGW_PAY_CAPTURED, .authorized = 1000, .captured = 1000};
+
+	(void) state;
+	assert_true(pgw_payment_can_claim_again(PGW_KIND_REFUND, 1000, &s));
+	s.refund_pending = 600;
+	assert_true(pgw_payment_can_claim_again(PGW_KIND_REFUND, 400, &s));
+	assert_false(pgw_payment_can_claim_again(PGW_KIND_REFUND, 401, &s));
+	s.refund_pending = 0;
+	s.refunded = 1000;
+	s.status = PGW_PAY_REFUNDED;
+	assert_false(pgw_payment_can_claim_again(PGW_KIND_REFUND, 1000, &s));
+	s = (PgwPaymentAmounts){.status = PGW_PAY_AUTHORIZED, .authorized = 1000};
+	assert_true(pgw_payment_can_claim_again(PGW_KIND_CAPTURE, 1000, &s));
+	s.reserved = 400;
+	assert_false(pgw_payment_can_claim_again(PGW_KIND_CAPTURE, 600, &s));
 }
 
 int
@@ -207,7 +280,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_steps),         cmocka_unit_test(test_second_word),
 		cmocka_unit_test(test_replays),       cmocka_unit_test(test_as_answer),
-		cmocka_unit_test(test_is_waited_for),
+		cmocka_unit_test(test_no_proof),      cmocka_unit_test(test_is_waited_for),
+		cmocka_unit_test(test_claim_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

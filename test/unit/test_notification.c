@@ -732,6 +732,12 @@ test_names(void **state)
 	snprintf(n.reference, sizeof(n.reference), "order-%s/1", told);
 	assert_true(pgw_notification_names(brief, &n, ours));
 	assert_false(pgw_notification_names(whole, &n, ours));
+	/* what decides is about exactly that, and about nothing else */
+	assert_false(pgw_notification_is_about(brief, &n, ours));
+	strcpy(n.reference, told);
+	assert_true(pgw_notification_is_about(brief, &n, ours));
+	assert_false(pgw_notification_is_about(whole, &n, ours));
+	snprintf(n.reference, sizeof(n.reference), "order-%s/1", told);
 	for (char *p = n.reference; *p != '\0'; p++)
 		*p = (char) (*p >= 'A' && *p <= 'Z' ? *p - 'A' + 'a' : *p);
 	assert_true(pgw_notification_names(brief, &n, ours));
@@ -873,6 +879,45 @@ test_evidence(void **state)
 	assert_false(n.is_evidence);
 	read_body(SIGNED_FIELDS, "{'e': 'AUTH', 'ok': true}", true, &n);
 	assert_false(n.is_evidence);
+}
+
+/* A signed text of which the parts could be cut otherwise is nobody's word. */
+static void
+test_separator(void **state)
+{
+	static const struct
+	{
+		const char *reference;
+		PgwVerified wanted;
+	} cases[] = {{"R", PGW_VERIFIED}, {"junk-R", PGW_VERIFIED}, {"junk:R", PGW_NOT_SIGNED}};
+	PgwConnectorError err;
+	PgwConnector *c = compile(SIGNED_FIELDS, &err);
+	PgwSecretValues secrets = {1, {{"", "key"}}};
+
+	(void) state;
+	assert_non_null(c);
+	for (int i = 0; i < 3; i++)
+	{
+		char text[256];
+		char body[512];
+		unsigned char mac[PGW_SHA2_MAX];
+		PgwArrived a = {.body = body};
+		PgwBuf hex;
+
+		snprintf(text, sizeof(text), "1:2:%s:400:EUR:REFUND:true", cases[i].reference);
+		pgw_buf_init(&hex, 0);
+		pgw_put_hex(&hex, mac, pgw_hmac(PGW_SHA256, "key", 3, text, strlen(text), mac));
+		snprintf(body, sizeof(body),
+				 "{'i': '1', 'o': '2', 'r': '%s', 'v': 400, 'c': 'EUR', 'e': 'REFUND', 'ok': true,"
+				 " 's': '%s'}",
+				 cases[i].reference, hex.data);
+		with_quotes(body);
+		a.len = strlen(body);
+		assert_int_equal(pgw_verify_signature(&c->notifications.signature, &a, &secrets),
+						 cases[i].wanted);
+		pgw_buf_free(&hex);
+	}
+	pgw_connector_free(c);
 }
 
 static void
@@ -1027,6 +1072,7 @@ main(void)
 		cmocka_unit_test(test_items),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_evidence),
+		cmocka_unit_test(test_separator),
 		cmocka_unit_test(test_one_answer),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_headers),

@@ -36,6 +36,8 @@ static const char *const expected[] = {
 	"capture|Saved|BankUnknown BankApproved Failed - -",
 	"void,refund|Saved|BankUnknown - Failed BankApproved -",
 	"refund|Completed|- - Failed Completed -",
+	"capture|Failed|- Completed Failed - -",
+	"void,refund|Failed|- - Failed Completed -",
 };
 
 static bool
@@ -106,7 +108,7 @@ every_cell(void **unused)
 				assert_null(cell->refusal);
 				allowed++;
 			}
-	assert_int_equal(allowed, 54);
+	assert_int_equal(allowed, 60);
 	assert_null(pgw_review_cell(PGW_KIND_PAYMENT, PGW_CREATED, (PgwReviewAction) -1));
 	assert_null(pgw_review_cell(PGW_KIND_PAYMENT, PGW_CREATED, PGW_NREVIEW_ACTIONS));
 	assert_null(pgw_review_cell((PgwKind) -1, PGW_CREATED, PGW_REVIEW_RETRY));

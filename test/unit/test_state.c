@@ -52,7 +52,7 @@ static const char *const contract[] = {
 	"Completed|RequiresManualReview|RefundReversed,ManualReviewRequired|r",
 	"Completed|Completed|AuthorizationExpired|p",
 	"Failed|Refunding|LateApprovalReceived,CompensationStarted,RefundStarted|p",
-	"Failed|RequiresManualReview|LateApprovalReceived,ManualReviewRequired|p",
+	"Failed|RequiresManualReview|LateApprovalReceived,ManualReviewRequired|*",
 	"RequiresManualReview|BankUnknown,BankApproved,Completed,Failed|ManualReviewResolved|*",
 	"RequiresManualReview|Saved,Refunding,Refunded|ManualReviewResolved|p",
 };
@@ -292,7 +292,8 @@ steps_lead(void **unused)
 		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_COMPLETED, 1, false},
 		{PGW_KIND_PAYMENT, PGW_COMPLETED, PGW_CREATED, 3, false},
 		{PGW_KIND_PAYMENT, PGW_FAILED, PGW_COMPLETED, 40, true},
-		{PGW_KIND_CAPTURE, PGW_FAILED, PGW_COMPLETED, 40, false},
+		/* the bank says by itself that it was done after all, and a person that it was */
+		{PGW_KIND_CAPTURE, PGW_FAILED, PGW_COMPLETED, 40, true},
 		/* no event */
 		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_CREATED, 0, true},
 		{PGW_KIND_PAYMENT, PGW_REFUNDED, PGW_REFUNDED, 0, true},
@@ -300,7 +301,8 @@ steps_lead(void **unused)
 		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_CREATED, -1, false},
 		{PGW_KIND_PAYMENT, PGW_BANK_APPROVED, PGW_COMPLETED, -2, false},
 		{PGW_KIND_PAYMENT, PGW_COMPLETED, PGW_COMPLETED, INT64_MAX, true},
-		{PGW_KIND_REFUND, PGW_FAILED, PGW_FAILED, INT64_MAX, false},
+		{PGW_KIND_REFUND, PGW_FAILED, PGW_FAILED, INT64_MAX, true},
+		{PGW_KIND_REFUND, PGW_FAILED, PGW_CREATED, 40, false},
 		{PGW_KIND_PAYMENT, PGW_STATE_NONE, PGW_CREATED, 1, false},
 		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_STATE_NONE, 1, false},
 	};

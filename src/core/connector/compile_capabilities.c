@@ -172,8 +172,8 @@ check_accepted(PgwCompile *cc)
 		if (!caps->accepts[op] || pgw_capabilities_shows(caps, (PgwBankOp) op))
 			continue;
 		unseen = true;
-		/* where its notifications are the bank's word, what it says nothing of is for a person */
-		if (caps->accepted_final_after_s == 0 && !pgw_connector_has_evidence(cc->connector))
+		/* where its notifications are the bank's word on it, silence is for a person */
+		if (caps->accepted_final_after_s == 0 && !caps->tells[op])
 			return pgw_fault_at(
 				cc, "accepted_final_after_seconds",
 				"missing: a rule of \"%s\" says \"accepted\", and no look-up shows what becomes of it; say how long after that it counts as done",

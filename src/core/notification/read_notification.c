@@ -167,6 +167,15 @@ pgw_notification_names(const PgwConnector *c, const PgwNotification *said, const
 		   strcasestr(said->reference, pgw_connector_reference(c, reference, told)) != NULL;
 }
 
+bool
+pgw_notification_is_about(const PgwConnector *c, const PgwNotification *said, const char *reference)
+{
+	char told[PGW_REFERENCE_SIZE];
+
+	return said->reference[0] != '\0' &&
+		   strcmp(said->reference, pgw_connector_reference(c, reference, told)) == 0;
+}
+
 /* The first rule that fits. */
 static void
 take_evidence(const PgwNotificationSpec *spec, const PgwAnswerBody *body, PgwNotification *out)

@@ -50,6 +50,13 @@ extern bool pgw_notification_other_mode(const PgwConnector *c, const PgwArrived 
 extern bool pgw_notification_names(const PgwConnector *c, const PgwNotification *said,
 								   const char *reference);
 
+/*
+ * Is it about this very reference, and no other?  What is decided by it may have nothing around it,
+ * nor be a part of another one.
+ */
+extern bool pgw_notification_is_about(const PgwConnector *c, const PgwNotification *said,
+									  const char *reference);
+
 /* Is the amount that it says what was asked for, as an answer's would have to be? */
 typedef enum PgwSaidAmount
 {

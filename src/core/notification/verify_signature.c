@@ -211,9 +211,12 @@ claim_header(const PgwSignature *s, const PgwArrived *n, Claim *c)
 	pgw_buf_append(&c->text, n->body, n->len);
 }
 
-/* As the bank writes it there: a text, a whole number, true, false; else nothing stands there. */
+/*
+ * As the bank writes it there: a text, a whole number, true, false; else nothing stands there. What
+ * holds the separator is refused: the same signed text could be cut into other fields.
+ */
 static bool
-put_field(const PgwAnswerBody *body, const PgwPointer *place, PgwBuf *out)
+put_field(const PgwSignature *s, const PgwAnswerBody *body, const PgwPointer *place, PgwBuf *out)
 {
 	char text[FIELD_SIZE];
 	PgwJson v;
@@ -228,7 +231,7 @@ put_field(const PgwAnswerBody *body, const PgwPointer *place, PgwBuf *out)
 	/* an empty text is one, too */
 	if (pgw_json_type(&v) == PGW_JSON_STRING && v.len == 2)
 		return true;
-	if (!pgw_answer_body_text(&v, text, sizeof(text), false))
+	if (!pgw_answer_body_text(&v, text, sizeof(text), false) || strstr(text, s->separator) != NULL)
 		return false;
 	pgw_buf_puts(out, text);
 	return true;
@@ -253,7 +256,7 @@ claim_fields(const PgwSignature *s, const PgwArrived *n, Claim *c)
 	{
 		if (i > 0)
 			pgw_buf_puts(&c->text, s->separator);
-		good = put_field(&body, &s->fields[i], &c->text);
+		good = put_field(s, &body, &s->fields[i], &c->text);
 	}
 	pgw_answer_body_end(&body);
 	return good;

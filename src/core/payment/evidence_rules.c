@@ -5,6 +5,10 @@
  *     - State decides: what has ended as the bank says is left alone, however often it says so.
  *     - A success after a failure of the same operation, or both at once in whatever order, is no
  *       proof: what a signature covers has no time in it, so an old success can be sent again.
+ *     - A success that does not say how much was moved, or that comes from a bank which does not have
+ *       the attempt any more, is no proof either.
+ *     - What counts as failed is never left so once the bank says that it is done: money was moved,
+ *       for all we know, and the caller was told that it was not.
  *     - Nothing is taken while a request of the attempt may still be under way: its own answer
  *       comes first, or is known to be lost.
  */
@@ -86,6 +90,23 @@ can_be_reversed(const PgwEvidenceFacts *f)
 		   (f->kind == PGW_KIND_REFUND ? f->state == PGW_COMPLETED : f->state == PGW_REFUNDED);
 }
 
+bool
+pgw_evidence_needs_amount(PgwBankOp about)
+{
+	return about != PGW_OP_VOID && about != PGW_OP_CANCEL;
+}
+
+const char *
+pgw_evidence_reason(const PgwEvidenceFacts *f)
+{
+	if (f->of_former_bank)
+		return PGW_EVIDENCE_FORMER_BANK;
+	if (stands(f) == FAILED)
+		return PGW_EVIDENCE_AFTER_FAILURE;
+	return f->says_failed || f->said_failed || f->differ ? PGW_EVIDENCE_TWO_WORDS
+														 : PGW_EVIDENCE_NO_AMOUNT;
+}
+
 PgwEvidenceStep
 pgw_evidence_step(const PgwEvidenceFacts *f)
 {
@@ -99,15 +120,16 @@ pgw_evidence_step(const PgwEvidenceFacts *f)
 		case NOT_YET:
 			break;
 		case OPEN:
-			if (both)
+			if (both || (f->says_done && (f->lacks_amount || f->of_former_bank)))
 				return PGW_EVIDENCE_REVIEW;
 			return f->says_done ? PGW_EVIDENCE_DONE : PGW_EVIDENCE_FAILED;
 		case DONE:
 			if (!f->says_failed)
-				return PGW_EVIDENCE_AGREES;
+				return f->differ || f->of_former_bank ? PGW_EVIDENCE_CONTRADICTS
+													  : PGW_EVIDENCE_AGREES;
 			return can_be_reversed(f) && !both ? PGW_EVIDENCE_REVERSED : PGW_EVIDENCE_CONTRADICTS;
 		case FAILED:
-			return f->says_done ? PGW_EVIDENCE_CONTRADICTS : PGW_EVIDENCE_AGREES;
+			return f->says_done ? PGW_EVIDENCE_LATE : PGW_EVIDENCE_AGREES;
 	}
 	return PGW_EVIDENCE_WAITS;
 }

@@ -23,7 +23,11 @@ typedef struct PgwEvidenceFacts
 	bool says_done;  /* of what has come and was not taken yet: one says so */
 	bool says_failed;
 	bool said_failed; /* of what was taken before: one said so */
-	bool differ;      /* two that say done name different amounts */
+	bool differ;      /* two that say done name different amounts, or are two */
+	/* one that says done of what moves money names no amount that can be read, or no currency */
+	bool lacks_amount;
+	/* it came from the bank that the attempt was sent to before the one that has it now */
+	bool of_former_bank;
 } PgwEvidenceFacts;
 
 typedef enum PgwEvidenceStep
@@ -33,13 +37,27 @@ typedef enum PgwEvidenceStep
 	PGW_EVIDENCE_FAILED,      /* ... failed */
 	PGW_EVIDENCE_REVERSED,    /* a refund that was done is taken back */
 	PGW_EVIDENCE_AGREES,      /* it has ended so already */
+	PGW_EVIDENCE_LATE,        /* it counts as failed, and the bank says done: a person decides */
 	PGW_EVIDENCE_CONTRADICTS, /* it has ended otherwise: for people */
 	PGW_EVIDENCE_REVIEW       /* open, and the bank has said both: a person decides */
 } PgwEvidenceStep;
 
 extern PgwEvidenceStep pgw_evidence_step(const PgwEvidenceFacts *facts);
 
-/* event_data's reason of PGW_EVIDENCE_REVIEW */
+/*
+ * Does a success of this operation have to name what was moved?  A void and a cancellation give
+ * back a hold, whatever it is.
+ */
+extern bool pgw_evidence_needs_amount(PgwBankOp about);
+
+/* event_data's reason of PGW_EVIDENCE_REVIEW and PGW_EVIDENCE_LATE */
+extern const char *pgw_evidence_reason(const PgwEvidenceFacts *facts);
+
 #define PGW_EVIDENCE_TWO_WORDS "contradictory_notifications"
+#define PGW_EVIDENCE_NO_AMOUNT "notification_without_amount"
+#define PGW_EVIDENCE_FORMER_BANK "success_at_former_bank"
+#define PGW_EVIDENCE_AFTER_FAILURE "success_after_failure"
+/* ... and what it gave free has been used since: the payments row holds nothing for it */
+#define PGW_EVIDENCE_UNCLAIMED "success_without_claim"
 
 #endif

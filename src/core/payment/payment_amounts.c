@@ -260,6 +260,12 @@ pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts *s)
 		   !is_under_way(s) && (s->status == PGW_PAY_CAPTURED || PGW_MUTATED(WHOLE_REFUND));
 }
 
+bool
+pgw_payment_can_claim_again(PgwKind kind, int64_t amount, const PgwPaymentAmounts *s)
+{
+	return refusal(kind, s) == NULL && amount <= what_is_left(kind, s);
+}
+
 void
 pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s)
 {

@@ -104,6 +104,8 @@ extern void pgw_payment_operation_no_longer_accepted(PgwKind kind, int64_t amoun
  */
 extern bool pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts *s);
 /* after done: the bank took it back, and it is in doubt again */
+/* What counted as failed may have been done: is what it laid claim to still there to be claimed? */
+extern bool pgw_payment_can_claim_again(PgwKind kind, int64_t amount, const PgwPaymentAmounts *s);
 extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);
 
 /*

@@ -17,6 +17,8 @@
 #include "core/base/mutant.h"
 #include "core/payment/shown_by_bank.h"
 
+#define TOLD_PAUSE_S 3600
+
 bool
 pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending)
 {
@@ -127,6 +129,25 @@ pgw_unknown_outcome_undo(const PgwCapabilities *caps)
 							   : PGW_NOPS;
 }
 
+/* What is final after hours or days at this bank is waited for as long as the bank says. */
+static int64_t
+deadline_s(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
+{
+	return facts->pending && caps->pending_deadline_s > facts->deadline_s &&
+				   !PGW_MUTATED(PENDING_DEADLINE)
+			   ? caps->pending_deadline_s
+			   : facts->deadline_s;
+}
+
+/* Until the bank has said it by itself; looked at now and then, as the deadline may have moved. */
+static int64_t
+wait_to_be_told_s(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
+{
+	int64_t left_s = deadline_s(caps, facts) - facts->doubt_age_s;
+
+	return left_s < 1 ? 1 : left_s < TOLD_PAUSE_S ? left_s : TOLD_PAUSE_S;
+}
+
 int64_t
 pgw_unknown_outcome_wait_s(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
@@ -134,7 +155,7 @@ pgw_unknown_outcome_wait_s(const PgwCapabilities *caps, const PgwUnknownOutcomeF
 	int64_t wait_s;
 
 	if (!facts->undo && caps->tells[PGW_OP_CHARGE])
-		return facts->deadline_s > facts->doubt_age_s ? facts->deadline_s - facts->doubt_age_s : 1;
+		return wait_to_be_told_s(caps, facts);
 	if (pgw_unknown_outcome_undo(caps) != PGW_OP_CANCEL)
 		return 0;
 	wait_s =
@@ -161,17 +182,6 @@ undo_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, bool
 														  : PGW_UNKNOWN_OUTCOME_UNDO;
 }
 
-/* What is final after hours or days at this bank is waited for as long as the bank says. */
-static bool
-is_too_old(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
-{
-	int64_t deadline_s = facts->deadline_s;
-
-	if (facts->pending && caps->pending_deadline_s > deadline_s && !PGW_MUTATED(PENDING_DEADLINE))
-		deadline_s = caps->pending_deadline_s;
-	return facts->doubt_age_s >= deadline_s;
-}
-
 PgwUnknownOutcomeStep
 pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts,
 						 const char **reason)
@@ -192,7 +202,7 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 	}
 	if (facts->resend_allowed && replay)
 		return PGW_UNKNOWN_OUTCOME_REPLAY;
-	if (is_too_old(caps, facts))
+	if (facts->doubt_age_s >= deadline_s(caps, facts))
 	{
 		*reason = "deadline";
 		return PGW_UNKNOWN_OUTCOME_REVIEW;
