@@ -1031,7 +1031,8 @@ COMMENT ON COLUMN pgw.notifications.says IS 'approved: that operation is done; d
 COMMENT ON COLUMN pgw.notifications.request_key IS 'Our reference of the request that it is about, as pgw has it.';
 COMMENT ON COLUMN pgw.notifications.evidence IS
 	'waiting: the worker will take it, once the attempt is so far; used: it was taken as the bank''s answer; agrees: the attempt '
-	'had ended so already; contradicts: it had ended otherwise, and people were told; superseded: the request was made anew since, or elsewhere.';
+	'had ended so already; contradicts: it had ended otherwise, and people were told; superseded: the request was made anew '
+	'since, or elsewhere.';
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
 COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';

@@ -44,8 +44,7 @@ is_of_bank(const PgwAttempt *attempt, const PgwEvidence *e)
 static bool
 is_beside(const PgwAttempt *attempt, const PgwEvidence *first, const PgwEvidence *e)
 {
-	return e->about == first->about && is_of_now(attempt, e) &&
-		   strcmp(e->bank, first->bank) == 0;
+	return e->about == first->about && is_of_now(attempt, e) && strcmp(e->bank, first->bank) == 0;
 }
 
 static bool
@@ -95,8 +94,7 @@ get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEv
 		if (!approved)
 			continue;
 		f->lacks_amount |= rows[i].waiting && lacks_amount(&rows[i]);
-		f->differ |=
-			done != NULL && (!same_amount(done, &rows[i]) || !same_one(done, &rows[i]));
+		f->differ |= done != NULL && (!same_amount(done, &rows[i]) || !same_one(done, &rows[i]));
 		done = &rows[i];
 	}
 }
@@ -192,7 +190,7 @@ review(PgwAttempt *attempt, const PgwEvidence *e, const char *reason)
 	pgw_operation_tell_review(attempt);
 }
 
-/* It counts as failed, and its caller may have gone on as if nothing had been done.  false: later. */
+/* It counts as failed, and its caller may have gone on from there.  false: later. */
 static bool
 late_review(PgwAttempt *attempt, PgwStep *step, const PgwEvidence *e, const char *reason)
 {

@@ -143,6 +143,7 @@ bool
 pgw_step_operation_late_review(PgwAttempt *attempt, PgwStep *step, const char *reason,
 							   const char *unclaimed)
 {
+	const char *error_code = "outcome_unknown";
 	PgwDecision d;
 	PgwPayment p;
 	PgwPaymentAmounts s;
@@ -165,7 +166,7 @@ pgw_step_operation_late_review(PgwAttempt *attempt, PgwStep *step, const char *r
 		pgw_store_update_payment(&p);
 	}
 	attempt->watch_until = attempt->next_step_at = 0;
-	pgw_charge_late_review("outcome_unknown", fits ? reason : unclaimed, &d);
+	pgw_charge_late_review(error_code, fits ? reason : unclaimed, &d);
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
 	pgw_operation_tell_review(attempt);
 	step->contradicted = !fits;

@@ -172,10 +172,11 @@ pgw_step_charge_review(PgwAttempt *attempt, const char *reason)
 void
 pgw_step_charge_late_review(PgwAttempt *attempt, const char *reason)
 {
+	const char *error_code = "outcome_unknown";
 	PgwDecision d;
 
 	Assert(attempt->place.held && attempt->status == PGW_FAILED);
-	pgw_charge_late_review("outcome_unknown", reason, &d);
+	pgw_charge_late_review(error_code, reason, &d);
 	attempt->watch_until = attempt->next_step_at = 0;
 	pgw_record_decision(attempt, NULL, &d,
 						pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)),

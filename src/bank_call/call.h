@@ -65,13 +65,14 @@ typedef struct PgwCall
 	 */
 	bool notified;
 	/*
-	 * nothing was asked: answer is what the bank has said by itself, in that notification, while the attempt was in this state
+	 * nothing was asked: answer is what the bank has said by itself, in that notification, while
+	 * the attempt was in this state
 	 */
 	bool evidence;
 	pg_uuid_t evidence_id;
 	PgwState evidence_state;
-	char bank_name[64];    /* of the permit */
-	bool has_permit;       /* permit is to be reported */
+	char bank_name[64]; /* of the permit */
+	bool has_permit;    /* permit is to be reported */
 	PgwBreakerPermit permit;
 	TimestampTz deadline; /* of the caller's wait; 0: none, or nobody waits */
 	/* a request that goes to another bank than was chosen for it; "" otherwise */

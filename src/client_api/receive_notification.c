@@ -271,8 +271,8 @@ is_named(const Received *r, const PgwBank *bank, const char *key)
 }
 
 /*
- * Which request of the payment it is about, by our own reference of that and nothing else.  One that
- * names the payment only may be of what somebody has done at the bank itself.
+ * Which request of the payment it is about, by our own reference of that and nothing else.  One
+ * that names the payment only may be of what somebody has done at the bank itself.
  */
 static void
 find_request(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)

@@ -200,6 +200,7 @@ part($node, 'no amount', sub {
 
 part($node, 'refunded twice', sub {
 	refund('d', 1000);
+	settle('d-r', 'failed');
 	says('REFUND', 'false', 'd-r', 1000);
 	becomes('d-r', 'Failed', 'the bank says that it has failed');
 	request_operation($node, 'refund', 'd', 'd-again', 1000);

@@ -339,8 +339,7 @@ compile(int version, const char *capability, const char *operation, const char *
 #define TELLS(about) \
 	" ,\"notifications\":{\"signature\":{\"scheme\":\"hmac_fields\",\"at\":\"/s\",\"fields\":[\"/r\",\"/o\",\"/v\",\"/c\",\"/e\"]," \
 	"\"separator\":\":\",\"as\":\"hex\"},\"fields\":{\"reference\":\"/r\",\"bank_reference\":\"/o\",\"amount\":\"/v\",\"currency\":\"/c\"}," \
-	"\"evidence\":[{\"when\":{\"/e\":\"x\"},\"about\":\"" about \
-	"\",\"outcome\":\"approved\"}]}"
+	"\"evidence\":[{\"when\":{\"/e\":\"x\"},\"about\":\"" about "\",\"outcome\":\"approved\"}]}"
 
 static void
 language(void **unused)

@@ -118,7 +118,7 @@ test_second_word(void **state)
 	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
 }
 
-/* What names no amount, or is from a bank that does not have the attempt any more, decides nothing. */
+/* What names no amount, or is from a bank that has the attempt no more, decides nothing. */
 static void
 test_no_proof(void **state)
 {
@@ -241,7 +241,7 @@ test_is_waited_for(void **state)
 	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_REVIEW);
 	assert_string_equal(reason, "deadline");
 
-	/* what pends is waited for as long as the bank says, and not looked at every second meanwhile */
+	/* what pends is waited for as long as the bank says, and not looked at every second */
 	f.pending = true;
 	caps.pending_deadline_s = 20000;
 	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_WAIT);
@@ -278,9 +278,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps),         cmocka_unit_test(test_second_word),
-		cmocka_unit_test(test_replays),       cmocka_unit_test(test_as_answer),
-		cmocka_unit_test(test_no_proof),      cmocka_unit_test(test_is_waited_for),
+		cmocka_unit_test(test_steps),       cmocka_unit_test(test_second_word),
+		cmocka_unit_test(test_replays),     cmocka_unit_test(test_as_answer),
+		cmocka_unit_test(test_no_proof),    cmocka_unit_test(test_is_waited_for),
 		cmocka_unit_test(test_claim_again),
 	};
 

@@ -5,8 +5,8 @@
  *     - State decides: what has ended as the bank says is left alone, however often it says so.
  *     - A success after a failure of the same operation, or both at once in whatever order, is no
  *       proof: what a signature covers has no time in it, so an old success can be sent again.
- *     - A success that does not say how much was moved, or that comes from a bank which does not have
- *       the attempt any more, is no proof either.
+ *     - A success that does not say how much was moved, or that comes from a bank which does not
+ *       have the attempt any more, is no proof either.
  *     - What counts as failed is never left so once the bank says that it is done: money was moved,
  *       for all we know, and the caller was told that it was not.
  *     - Nothing is taken while a request of the attempt may still be under way: its own answer
