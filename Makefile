@@ -84,7 +84,7 @@ install: install-pages install-bank
 install-pages:
 	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
-	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md $(TOP)/docs/*.svg) $(PAGES)/docs
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md) $(PAGES)/docs
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*.*) $(PAGES)/docs/examples
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/testing/*) $(PAGES)/docs/examples/testing
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/hooks/*) $(PAGES)/docs/examples/hooks
