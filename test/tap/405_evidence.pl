@@ -208,9 +208,28 @@ part($node, 'refunded twice', sub {
 	says('REFUND', 'true', 'd-r', 1000);
 	becomes('d-r', 'RequiresManualReview', 'the first is done after all: a person has to look');
 	is(amounts('d'), 'captured 1000 0 0 0 1000', 'the claim is the second one\'s');
-	is(sql("SELECT string_agg(check_name, ',') FROM pgw.check_consistency() c JOIN pgw.payments p USING (payment_id) WHERE p.client_request_id = 'd'"), 'refunds_differ,payment_differs', 'which is shown');
+	is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.check_consistency() c JOIN pgw.payments p USING (payment_id) WHERE p.client_request_id = 'd'"), 'payment_differs,refunds_differ', 'which is shown');
 	resolve('d-r', 'mark_not_charged');
 	is(join('|', attempt('d-r'), amounts('d')), 'Failed|captured 1000 0 0 0 1000', 'it ends without a claim');
+});
+
+# As if the payment had gone from that bank to this one since.
+sub of_former_bank
+{
+	my ($id, $says) = @_;
+	return sql("INSERT INTO pgw.notifications (notification_id, bank, livemode, digest, amount, currency, payment_id, transaction_id, outcome, about, says, request_key, evidence, received_at)
+		SELECT gen_random_uuid(), 'former', false, '', 400, 'EUR', payment_id, transaction_id, 'evidence', 'refund', '$says', '" . key($id) . "', 'waiting', clock_timestamp()
+		FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+}
+
+part($node, 'the former bank', sub {
+	refund('o');
+	of_former_bank('o-r', 'declined');
+	evidence_is('o-r', 'superseded', 'its no is not this bank\'s');
+	is(attempt('o-r'), 'Saved', 'and ends nothing');
+	of_former_bank('o-r', 'approved');
+	becomes('o-r', 'RequiresManualReview', 'its yes is for a person');
+	is(amounts('o'), 'captured 1000 0 0 0 400', 'its claim stands');
 });
 
 part($node, 'both at once', sub {
