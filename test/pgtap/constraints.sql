@@ -5,7 +5,7 @@ SELECT plan(18);
 CREATE FUNCTION pg_temp.tx(over jsonb DEFAULT '{}') RETURNS pgw.payment_transactions LANGUAGE sql AS $$
 	SELECT t FROM jsonb_populate_record(NULL::pgw.payment_transactions, jsonb_build_object('transaction_id', gen_random_uuid(), 'payment_id', gen_random_uuid(),
 	'client_request_id', 'c', 'merchant', 'default', 'kind', 'payment', 'status', 'Created', 'step_order', 1, 'submitted', true, 'live', false, 'given_up', false, 'adopted', false, 'amount', 5, 'currency', 'EUR',
-	'capture', 'immediate', 'bank_fields', '{}'::jsonb, 'token', 'tok_ok', 'bank', 'bank', 'requests_sent', 0, 'step_tries', 0, 'refund_keys_used', 0, 'refund_ruled_out', 0, 'pending_at_bank', false, 'maybe_at_another_bank', false, 'error_answered', false, 'card_echoed', false, 'unconfirmed', false, 'final_capture', false, 'livemode', true, 'retryable', false, 'correlation_id', gen_random_uuid(),
+	'capture', 'immediate', 'bank_fields', '{}'::jsonb, 'token', 'tok_ok', 'bank', 'bank', 'requests_sent', 0, 'step_tries', 0, 'refund_keys_used', 0, 'refund_ruled_out', 0, 'pending_at_bank', false, 'maybe_at_another_bank', false, 'error_answered', false, 'customer_sent', false, 'card_echoed', false, 'unconfirmed', false, 'final_capture', false, 'livemode', true, 'retryable', false, 'correlation_id', gen_random_uuid(),
 	'system_identifier', 1, 'database_oid', 1, 'created_at', now(), 'updated_at', now()) || over) t $$;
 CREATE FUNCTION pg_temp.pay(over jsonb DEFAULT '{}') RETURNS pgw.payments LANGUAGE sql AS $$
 	SELECT p FROM jsonb_populate_record(NULL::pgw.payments, jsonb_build_object('payment_id', gen_random_uuid(), 'client_request_id', 'c', 'merchant', 'default',

@@ -423,7 +423,10 @@ test_action(void **state)
 		NULL, NULL);
 }
 
-/* Version 1 leaves open what becomes of errors: it is told what to change. */
+/*
+ * Version 1 leaves open what becomes of errors: it is told what to change.  Version 2 forgets them,
+ * and what nobody heard of one is charged once more, unless a look-up counts before that.
+ */
 static void
 test_errors_of_keys(void **state)
 {
@@ -431,8 +434,18 @@ test_errors_of_keys(void **state)
 	{
 		int version;
 		const char *says;
-		bool warned;
-	} cases[] = {{1, "", true}, {1, ",'replays_errors':true", false}, {2, "", false}};
+		const char *lookup;
+		const char *warned;
+	} cases[] = {
+		{1, "", "", "/capabilities/idempotency"},
+		{1, ",'replays_errors':true", "", NULL},
+		{2, "", "", "/operations/charge"},
+		{2, ",'remembers':'2xx'", "", "/operations/charge"},
+		{2, ",'remembers':'2xx'",
+		 ",'lookup_charge':{'method':'GET','path':'/c?q={{original_ref}}','answer':" RULES(YES) "}",
+		 NULL},
+		{2, ",'remembers':'all'", "", NULL},
+	};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -444,16 +457,18 @@ test_errors_of_keys(void **state)
 
 		snprintf(
 			document, sizeof(document),
-			"{'v':%d,'capabilities':{'tokens':true,'idempotency':{'header':'K','lifetime_seconds':9%s}},"
-			"'operations':{" CHARGE(BODY, RULES(YES)) "}}",
-			cases[i].version, cases[i].says);
+			"{'v':%d,'capabilities':{'tokens':true%s,'idempotency':{'header':'K','lifetime_seconds':9%s}},"
+			"'operations':{" CHARGE(BODY, RULES(YES)) "%s}}",
+			cases[i].version,
+			cases[i].lookup[0] != '\0' ? ",'lookup_consistent_after_seconds':2" : "", cases[i].says,
+			cases[i].lookup);
 		with_quotes(document);
 		if ((c = pgw_connector_compile(document, strlen(document), &err)) == NULL)
 			fail_msg("at %s: %s", err.pointer, err.message);
 		n = pgw_connector_warnings(c, list, MAX);
 		pgw_connector_free(c);
-		if (n != cases[i].warned ||
-			(n > 0 && strcmp(list[0].pointer, "/capabilities/idempotency") != 0))
+		if (n != (cases[i].warned != NULL) ||
+			(n > 0 && strcmp(list[0].pointer, cases[i].warned) != 0))
 			fail_msg("case %zu: %d warnings", i, n);
 	}
 }
