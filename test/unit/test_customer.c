@@ -76,8 +76,8 @@ taken(void **state)
 		"{'ip':'203.0.113.7','email':'a@b.example','phone':'+49 (30) 1234-5','name':'Ünal Ö.'}",
 		"{'ip':'2001:db8::1','email':null}",
 		"{'billing_address':{'name':'N','line1':'1','line2':'2','line3':'3','city':'C','state':'S','postal_code':'10115','country':'DE'},'shipping_address':{}}",
-		"{'browser':{'browserAcceptHeader':'text/html','browserColorDepth':'24','browserIP':'203.0.113.7','browserJavaEnabled':false,'browserJavascriptEnabled':true,"
-		"'browserLanguage':'de-DE','browserScreenHeight':1080,'browserScreenWidth':'1920','browserTZ':'-60','browserUserAgent':'M/5.0'}}",
+		("{'browser':{'browserAcceptHeader':'text/html','browserColorDepth':'24','browserIP':'203.0.113.7','browserJavaEnabled':false,'browserJavascriptEnabled':true,"
+		 "'browserLanguage':'de-DE','browserScreenHeight':1080,'browserScreenWidth':'1920','browserTZ':'-60','browserUserAgent':'M/5.0'}}"),
 		/* it is kept nowhere: as good as a card in card_holder */
 		"{'name':'4242424242424242'}",
 	};
