@@ -86,15 +86,23 @@ sessions_that_lock(void)
 		" ('pgw'::pg_catalog.regnamespace, 'pg_catalog'::pg_catalog.regnamespace))");
 }
 
+static int
+last_row(const PgwHealthCheck *check)
+{
+	int last = 0;
+
+	while (last + 1 < PGW_HEALTH_CHECK_ROWS && check->rows[last + 1] != NULL)
+		last++;
+	return last;
+}
+
 /* Rows for what the check has not put. */
 static void
 put_locked(PgwHealthReport *r, const PgwHealthCheck *check, int done)
 {
 	char *sessions = sessions_that_lock();
-	int last = 0;
+	int last = last_row(check);
 
-	while (last + 1 < PGW_HEALTH_CHECK_ROWS && check->rows[last + 1] != NULL)
-		last++;
 	pgw_health_begin(r); /* anew: the check may have left half a row */
 	for (int i = Min(done, last); i <= last; i++)
 	{
@@ -119,6 +127,8 @@ pgw_health_run(PgwHealthReport *r, const PgwHealthCheck *check)
 	PG_TRY();
 	{
 		check->look(r);
+		/* what is missed of several is counted by what was put */
+		Assert(last_row(check) == 0 || r->rows_put - before == last_row(check) + 1);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
