@@ -84,6 +84,7 @@ APPROVAL_REFERENCE:211_approvals_without_id:looked up
 PUT_OFF_DEADLINE:212_put_off:give-back
 CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
+RESEND_FORGOTTEN:105_safeguards:resend of what is forgotten
 CA_CHANGE:221_keys_and_certificates:withdrawn authority
 REMAINS:295_memory:endings
 OPTIONS_COPY:229_customer:of a row

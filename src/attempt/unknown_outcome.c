@@ -304,7 +304,9 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first, bool pending)
 	if (!first && pending && caps->pending_deadline_s > 0)
 		attempt->next_step_at = pgw_schedule_patiently(attempt->next_step_at,
 													   pgw_step_doubt_since(&attempt->own_request));
-	if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
+	/* of what the bank has said to be pending it never counts, and that time may be long over */
+	if (!pending && call->answer.outcome == PGW_OUT_NOT_FOUND &&
+		caps->lookup_consistent_after_s >= 0)
 		attempt->next_step_at =
 			Min(attempt->next_step_at,
 				TimestampTzPlusMilliseconds(attempt->own_request.asked_at,

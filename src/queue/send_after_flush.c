@@ -76,6 +76,20 @@ pgw_call_ready(PgwCall *call)
 }
 
 /* NULL: never sent. */
+/*
+ * Without keys for it at the bank, a silent resend by libcurl on a dead reused connection would
+ * charge twice; and where the bank forgets under the key what was no success, as it may have been
+ * the first time.  A look-up may come twice.
+ */
+static bool
+must_not_come_twice(const PgwCall *call)
+{
+	const PgwKeyRule *key = &pgw_connector_capabilities(call->bank->connector)->keys[call->op];
+
+	return pgw_op_moves_money(call->op) &&
+		   (!key->honoured || (key->forgets_errors && !PGW_MUTATED(RESEND_FORGOTTEN)));
+}
+
 static void *
 start_http(PgwCall *call, const char **error)
 {
@@ -99,14 +113,7 @@ start_http(PgwCall *call, const char **error)
 	req.nheaders = r->nheaders;
 	req.body = r->has_body ? r->body.data : NULL;
 	req.body_len = r->has_body ? r->body.len : 0;
-	/*
-	 * without keys for it at the bank, a silent resend by libcurl on a dead reused connection would
-	 * charge twice; a look-up may come twice
-	 */
-	req.fresh_connection =
-		pgw_op_moves_money(call->op) &&
-		!pgw_connector_capabilities(call->bank->connector)->keys[call->op].honoured &&
-		!PGW_MUTATED(RESEND_GUARD);
+	req.fresh_connection = must_not_come_twice(call) && !PGW_MUTATED(RESEND_GUARD);
 	/* certificates are shown when a connection is made */
 	req.certificates = call->trial != 0;
 	req.fresh_connection |= call->trial != 0;

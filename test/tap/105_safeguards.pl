@@ -22,11 +22,15 @@ INSERT INTO pgw.connectors (name, definition)
 	SELECT 'blind', jsonb_set(definition::jsonb || '{"name": "blind"}', '{capabilities,lookup_consistent_after_seconds}', 'null')
 		#- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{operations,cancel}' FROM pgw.connectors WHERE name = 'json'
 	UNION ALL
+	SELECT 'forgets', jsonb_set(definition::jsonb || '{"name": "forgets"}', '{capabilities,idempotency}', '{"header": "Idempotency-Key", "lifetime_seconds": 86400, "remembers": "2xx"}')
+		FROM pgw.connectors WHERE name = 'json'
+	UNION ALL
 	SELECT 'formbank', \$json\$$form\$json\$;
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_timeout) VALUES
 	('quick', 'quick', '$bank->{url}', 'bank', 201, '30s'),
 	('blind', 'blind', '$bank->{url}', 'bank', 202, '300ms'),
-	('form', 'formbank', '$bank->{url}', 'bank', 203, '30s');
+	('form', 'formbank', '$bank->{url}', 'bank', 203, '30s'),
+	('forgets', 'forgets', '$bank->{url}', 'bank', 204, '30s');
 SQL
 
 sub payment_call { my ($id, %a) = @_; return pay_sql('process_payment', client_request_id => $id, %a) }
@@ -186,6 +190,16 @@ part($node, 'resend', sub {
 	is_sound($node, $bank, 'reset by a bank without keys: sound, but for one review', reviews => 1);
 	is(scalar charges_of($node, $bank, 'reset'), 1, 'reset by a bank without keys: one charge');
 	is(status_of($node, 'reset'), 'RequiresManualReview', 'reset by a bank without keys: a person has to look');
+});
+
+# What such a bank did the first time it may do once more, or decline: so a request is never on its way twice without a look in between.
+part($node, 'resend of what is forgotten', sub {
+	my $requests = sub { bank_ledger($bank)->{requests_by_operation}{charge} // 0 };
+	is($node->safe_psql('postgres', pay('warm forgets', bank => 'forgets')), 'captured', 'a connection that could be kept');
+	my $before = $requests->();
+	is($node->safe_psql('postgres', pay('forgotten', bank => 'forgets', token => 'tok_reset_after')), 'captured', 'and one that is reset after the charge: looked up');
+	is($requests->(), $before + 1, 'the bank was asked for it once');
+	is(scalar charges_of($node, $bank, 'forgotten'), 1, 'one charge');
 });
 
 # ---------------------------------------------------------------- a copied database

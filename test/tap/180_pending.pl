@@ -48,6 +48,9 @@ part($node, 'a look-up that does not find it', sub {
 	ok(wait_until(sub { attempt('n') ne 'BankUnknown' || sql("SELECT count(*) >= 2 FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
 		WHERE t.client_request_id = 'n' AND e.event_type = 'BankStatusChecked' AND e.occurred_at > t.created_at + interval '3 s'") eq 't' }, 60), 'it is not found, when that would count');
 	is(attempt('n'), 'BankUnknown', 'and is pending still');
+	my $looks = "SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'n' AND e.event_type = 'BankStatusChecked'";
+	my $before = sql($looks);
+	ok(never(sub { sql($looks) > $before + 12 }, 3), 'looked for at a distance, and not all of the time');
 	bank_control($bank, 'settings', { lookup_lag_ms => 0 });
 	ok(wait_until(sub { attempt('n') ne 'BankUnknown' }, 60), 'it is decided');
 	is(attempt('n'), 'Completed', 'as the bank has decided');

@@ -241,6 +241,8 @@ typedef enum PgwMutant
 	EVIDENCE_TWO_WORDS, /* a success after a failure is taken as it is */
 	UNSIGNED_TAKEN,     /* what nobody has signed is taken as if it were */
 	ITEM_SIGNATURE,     /* of several in one body nobody looks at the signature of each */
+	/* libcurl may send again what a bank forgets under its key */
+	RESEND_FORGOTTEN,
 	NOTIFICATION_ORDER, /* ... and they are taken in the body's order */
 	/* who answers the bank may lose in a crash what it was told we have */
 	NOTIFICATION_UNFLUSHED,
