@@ -146,5 +146,20 @@ part($node, 'partition', sub {
 	ok(is_captured('detached too'), 'the same for the worker');
 });
 
+# A setting that anybody may have: what the functions compare as text would look otherwise.
+part($node, 'quoted identifiers', sub {
+	my $quoted = "SET quote_all_identifiers = on; SET standard_conforming_strings = off; ";
+	$node->safe_psql('postgres', "CREATE ROLE quoted; SELECT pgw.grant_access('quoted', 'client')");
+	is($node->safe_psql('postgres', $quoted . "SELECT coalesce(string_agg(check_name, ','), '') FROM pgw.health() WHERE check_name IN ('baseline', 'privileges') AND status <> 'ok'"), '', 'health() sees no faults that are not there');
+	is($node->safe_psql('postgres', $quoted . 'SELECT pgw.revoke_unexplained_privileges()'), 0, 'nothing that was given is taken away');
+	for my $ddl ('ALTER TABLE pgw.payments DISABLE TRIGGER ALL', 'ALTER TABLE pgw.payments ALTER COLUMN currency DROP NOT NULL', 'ALTER FUNCTION pgw.process_payments(jsonb, boolean, interval) PARALLEL SAFE')
+	{
+		isnt(($node->psql('postgres', "$quoted$ddl"))[0], 0, "refused: $ddl");
+	}
+	$node->safe_psql('postgres', 'CREATE DATABASE quoted');
+	$node->safe_psql('quoted', $quoted . 'CREATE EXTENSION pgw');
+	is($node->safe_psql('quoted', "SELECT status FROM pgw.health() WHERE check_name = 'baseline'"), 'ok', 'what such a session has made is as any other');
+});
+
 $node->stop('fast');
 done_testing();
