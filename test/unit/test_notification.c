@@ -1016,6 +1016,13 @@ test_faults(void **state)
 		/* the bank's word: signed, of what it says, to whom, and how much; and it can be asked
 		   nothing */
 		{SIGNED_FIELDS ", 'evidence': []", "/notifications/evidence"},
+		/* what tells two of them apart, too */
+		{SIGNED_FIELDS
+		 ", 'identity': ['/i', '/nid'], 'evidence': [" RULE("'/e': 'x'", "charge", "approved") "]",
+		 "/notifications/evidence"},
+		{SIGNED_FIELDS ", 'identity': {'header': 'webhook-id'}, 'evidence': [" RULE(
+			 "'/e': 'x'", "charge", "approved") "]",
+		 "/notifications/evidence"},
 		{SIGNED_FIELDS ", 'evidence': [" RULE("", "charge", "approved") "]",
 		 "/notifications/evidence/0/when"},
 		{SIGNED_FIELDS ", 'evidence': [" RULE("'/live': 'x'", "charge", "approved") "]",

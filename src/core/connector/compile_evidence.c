@@ -80,6 +80,25 @@ check_fields(PgwCompile *cc)
 	return true;
 }
 
+/*
+ * Who has seen one notification could send it again under the identity of the next, which would
+ * count as repeated when it comes, and no look-up makes up for that.
+ */
+static bool
+check_identity(PgwCompile *cc)
+{
+	const PgwNotificationSpec *n = &cc->connector->notifications;
+	bool covered =
+		n->identity_header == NULL || n->signature.scheme == PGW_SIGNED_STANDARD_WEBHOOKS;
+
+	for (int i = 0; i < n->nidentity; i++)
+		covered &= is_covered(&n->signature, &n->identity[i]);
+	return covered ||
+		   pgw_fault(
+			   cc,
+			   "the signature does not cover \"identity\": whoever has seen one notification could take the next one's place");
+}
+
 static bool
 check_bank(PgwCompile *cc)
 {
@@ -166,7 +185,7 @@ pgw_compile_evidence(PgwCompile *cc, json_object *v)
 	if (count < 1 || count > MAX_RULES)
 		return pgw_fault(cc, "must be an array of 1 to %d rules", MAX_RULES);
 	cc->headers = 0;
-	if (!check_bank(cc) || !check_fields(cc) ||
+	if (!check_bank(cc) || !check_fields(cc) || !check_identity(cc) ||
 		(n->evidence = pgw_arena(cc, count, sizeof(PgwEvidenceRule))) == NULL)
 		return false;
 	for (size_t i = 0; i < count; i++)
