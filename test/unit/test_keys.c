@@ -170,6 +170,8 @@ faults(void **state)
 		 "", "unknown", "/capabilities/idempotency/replays_errors", "already"},
 		{2, ALL, OWN("false"), "in_progress", "/operations/refund/answer/rules/0/outcome",
 		 "no \"idempotency\""},
+		{2, ALL, ",\"headers\":{\"k\":\"always this\"}", "unknown", "/operations/refund",
+		 "another value"},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -184,6 +186,18 @@ faults(void **state)
 			strstr(err.message, cases[i].says) == NULL)
 			fail_msg("case %zu: %s: %s", i, err.pointer, err.message);
 	}
+}
+
+/* Its header may be written out, with what the bank wants around the key. */
+static void
+written_out(void **state)
+{
+	PgwConnector *c = compile(
+		document(2, ALL, "", ",\"headers\":{\"k\":\"shop-{{idempotency_key}}\"}", "unknown"));
+
+	(void) state;
+	assert_true(has_header(c, PGW_OP_REFUND, "k: shop-k1"));
+	pgw_connector_free(c);
 }
 
 static PgwAnswer
@@ -258,9 +272,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_operation),
-		cmocka_unit_test(errors_of_all),
-		cmocka_unit_test(faults),
+		cmocka_unit_test(written_out),     cmocka_unit_test(each_operation),
+		cmocka_unit_test(errors_of_all),   cmocka_unit_test(faults),
 		cmocka_unit_test(said_of_the_key),
 	};
 

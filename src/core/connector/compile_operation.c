@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static bool
 compile_method(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
@@ -75,6 +76,25 @@ compile_op_body(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 	return true;
 }
 
+/* A header stands where the key's has to, and says something else: of every request the same. */
+static bool
+takes_place_of_key(const PgwCompiledOp *op)
+{
+	for (int i = 0; i < op->nheaders; i++)
+	{
+		const PgwText *value = &op->headers[i].value;
+		bool said = false;
+
+		if (strcasecmp(op->headers[i].name, op->key_header) != 0)
+			continue;
+		for (int s = 0; s < value->nsegments; s++)
+			said |= value->segments[s].kind == PGW_PH_IDEMPOTENCY_KEY ||
+					value->segments[s].kind == PGW_PH_COMPUTED;
+		return !said;
+	}
+	return false;
+}
+
 /*
  * Content type and idempotency key, then the common headers; the operation's own, there already,
  * win.
@@ -108,6 +128,11 @@ complete_headers(PgwCompile *cc, PgwCompiledOp *op)
 	}
 	if (op->key_header != NULL)
 	{
+		if (takes_place_of_key(op))
+			return pgw_fault(
+				cc,
+				"the idempotency key belongs into the header \"%s\", and the document gives that another value",
+				op->key_header);
 		if ((segment = pgw_arena(cc, 1, sizeof(PgwSegment))) == NULL)
 			return false;
 		segment->kind = PGW_PH_IDEMPOTENCY_KEY;
