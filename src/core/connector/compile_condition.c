@@ -92,6 +92,19 @@ compile_header(PgwCompile *cc, const char *name, PgwPointer *place)
 }
 
 bool
+pgw_same_place(const PgwPointer *a, const PgwPointer *b)
+{
+	if (a->nsteps != b->nsteps || a->header != b->header)
+		return false;
+	for (int i = 0; i < a->nsteps; i++)
+	{
+		if (strcmp(a->steps[i], b->steps[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool
 pgw_compile_place(PgwCompile *cc, const char *s, PgwPointer *place)
 {
 	if (strncmp(s, HEADER, strlen(HEADER)) == 0)

@@ -17,26 +17,13 @@
 /* ---- is it signed? ---- */
 
 static bool
-same_place(const PgwPointer *a, const PgwPointer *b)
-{
-	if (a->nsteps != b->nsteps || a->header != b->header)
-		return false;
-	for (int i = 0; i < a->nsteps; i++)
-	{
-		if (strcmp(a->steps[i], b->steps[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-static bool
 is_covered(const PgwSignature *s, const PgwPointer *place)
 {
 	if (s->scheme != PGW_SIGNED_FIELDS || PGW_MUTATED(EVIDENCE_COVERED))
 		return true; /* the whole body is */
 	for (int i = 0; i < s->nfields; i++)
 	{
-		if (same_place(&s->fields[i], place))
+		if (pgw_same_place(&s->fields[i], place))
 			return true;
 	}
 	return false;

@@ -628,6 +628,9 @@ extern bool pgw_compile_pointer(PgwCompile *cc, const char *s, PgwPointer *point
 extern bool pgw_is_place(const char *s);
 /* A pointer, or "header:NAME". */
 extern bool pgw_compile_place(PgwCompile *cc, const char *s, PgwPointer *place);
+
+/* Do they name the same place? */
+extern bool pgw_same_place(const PgwPointer *a, const PgwPointer *b);
 /* Do all of them ask about headers? */
 extern bool pgw_conditions_of_headers(const PgwCondition *conditions, int n);
 /* One value, or an array of them, that an answer is compared with. */

@@ -66,24 +66,11 @@ covers_statuses(const PgwRule *first, const PgwRule *later)
 	return true;
 }
 
-static bool
-same_place(const PgwPointer *a, const PgwPointer *b)
-{
-	if (a->nsteps != b->nsteps || a->header != b->header)
-		return false;
-	for (int i = 0; i < a->nsteps; i++)
-	{
-		if (strcmp(a->steps[i], b->steps[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
 /* Does this condition hold wherever that one does? */
 static bool
 follows_from(const PgwCondition *wanted, const PgwCondition *given)
 {
-	if (!same_place(&wanted->pointer, &given->pointer))
+	if (!pgw_same_place(&wanted->pointer, &given->pointer))
 		return false;
 	if (wanted->exists_test)
 		return given->exists_test ? wanted->exists == given->exists : wanted->exists;
@@ -231,7 +218,8 @@ names_value(const PgwCondition *conditions, int n, const PgwPointer *place, cons
 {
 	for (int i = 0; i < n; i++)
 	{
-		for (int k = 0; same_place(&conditions[i].pointer, place) && k < conditions[i].nvalues; k++)
+		for (int k = 0; pgw_same_place(&conditions[i].pointer, place) && k < conditions[i].nvalues;
+			 k++)
 		{
 			if (pgw_same_value(&conditions[i].values[k], value))
 				return true;
@@ -277,8 +265,8 @@ look_at_named(Warnings *w, PgwBankOp op, const char *place, const PgwAnswerSpec 
 		{
 			const PgwCondition *named = &conditions[i];
 
-			for (int k = 0; same_place(&named->pointer, &declared->pointer) && k < named->nvalues;
-				 k++)
+			for (int k = 0;
+				 pgw_same_place(&named->pointer, &declared->pointer) && k < named->nvalues; k++)
 			{
 				if (named->values[k].asked == PGW_PH_NONE &&
 					!names_value(declared, 1, &named->pointer, &named->values[k]))
