@@ -114,38 +114,59 @@ put_locked(PgwHealthReport *r, const PgwHealthCheck *check, int done)
 	}
 }
 
-void
-pgw_health_run(PgwHealthReport *r, const PgwHealthCheck *check)
+ErrorData *
+pgw_health_try(void (*run)(void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	int before = r->rows_put;
-	volatile bool locked = false;
+	ErrorData *volatile edata = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		check->look(r);
-		/* what is missed of several is counted by what was put */
-		Assert(last_row(check) == 0 || r->rows_put - before == last_row(check) + 1);
+		run(arg);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		ErrorData *edata;
-
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (edata->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-			ReThrowError(edata);
-		locked = true;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	if (locked)
+	return edata;
+}
+
+typedef struct Look
+{
+	PgwHealthReport *r;
+	const PgwHealthCheck *check;
+} Look;
+
+static void
+look(void *arg)
+{
+	Look *l = arg;
+
+	l->check->look(l->r);
+}
+
+void
+pgw_health_run(PgwHealthReport *r, const PgwHealthCheck *check)
+{
+	Look l = {.r = r, .check = check};
+	int before = r->rows_put;
+	ErrorData *edata = pgw_health_try(look, &l);
+
+	if (edata == NULL)
+		/* what is missed of several is counted by what was put */
+		Assert(last_row(check) == 0 || r->rows_put - before == last_row(check) + 1);
+	else if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		put_locked(r, check, r->rows_put - before);
+	else
+		ReThrowError(edata);
 }

@@ -21,6 +21,12 @@ typedef struct PgwHealthCheck
 extern int pgw_health_bound_waits(void);
 extern void pgw_health_unbound_waits(int nest_level);
 
+/*
+ * Runs that in a subtransaction.  Returns NULL, or what it has failed with, after it was rolled
+ * back.
+ */
+extern ErrorData *pgw_health_try(void (*run)(void *arg), void *arg);
+
 /* Puts the rows of the check: for those that a lock kept it from, rows that say so.  Within SPI. */
 extern void pgw_health_run(PgwHealthReport *r, const PgwHealthCheck *check);
 

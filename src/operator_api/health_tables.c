@@ -6,15 +6,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "card_guard/card_loggers.h"
 #include "database/lock_refusals.h"
+#include "operator_api/health_locked.h"
 #include "operator_api/health_tables.h"
 #include "store/tables.h"
 
@@ -263,40 +262,26 @@ pgw_health_check_table_locks(PgwHealthReport *r)
 		"others wait for at pgw's tables (pg_terminate_backend() ends one); else see pg_locks and pg_blocking_pids().");
 }
 
+static void
+check_store(void *unused)
+{
+	pgw_store_check();
+}
+
 /* NULL, or what is not as CREATE EXTENSION has made it. */
 static char *
 altered_table(void)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char *volatile fault = NULL;
+	ErrorData *edata = pgw_health_try(check_store, NULL);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		pgw_store_check();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-
-		/* that of whoever asks */
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-			edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
-			ReThrowError(edata);
-		fault = edata->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return fault;
+	if (edata == NULL)
+		return NULL;
+	/* that of whoever asks */
+	if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(edata);
+	return edata->message;
 }
 
 /* pgw's columns, and what others have put onto its tables: docs/ddl.md. */
