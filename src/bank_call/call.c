@@ -232,10 +232,6 @@ pgw_call_allowed(PgwCall *call, const char *bank, PgwRetryKind kind, TimestampTz
 	return call->has_permit;
 }
 
-/* From PostgreSQL's epoch to that of Unix, in microseconds. */
-#define EPOCHS_APART \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
-
 /* Its file is there and has what the connector names; err says which name there is not. */
 static bool
 has_secret(const PgwBank *bank, PgwConnectorError *err)
@@ -290,7 +286,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	params->base_url = bank->base_url;
 	if (call->said_at == 0)
 		call->said_at = pgw_now();
-	params->now = call->said_at + EPOCHS_APART;
+	params->now = pgw_unix_microseconds(call->said_at);
 	params->secrets = pgw_secret_values(bank->secret);
 	params->settings = bank->settings;
 

@@ -25,9 +25,11 @@
 #define pgw_is_due(when, now, longest_ms) \
 	((when) <= (now) || (when) > TimestampTzPlusMilliseconds(now, longest_ms))
 
-/* Seconds since 1970, as others than PostgreSQL count. */
+/* Since 1970, as others than PostgreSQL count. */
 #define pgw_unix_seconds(t) \
 	((t) / USECS_PER_SEC + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+#define pgw_unix_microseconds(t) \
+	((t) + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 extern int64 pgw_interval_ms(Datum interval); /* a month counts 30 days */
 

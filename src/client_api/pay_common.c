@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "bank/choose_bank.h"
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/new_id.h"
 #include "card_guard/card_refusals.h"
@@ -77,8 +78,7 @@ pgw_pay_validate(PgwPay *pay)
 {
 	PgwBuf faults;
 	char *text = NULL;
-	int64 now = (GetCurrentTimestamp() / USECS_PER_SEC) +
-				(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int64 now = pgw_unix_seconds(GetCurrentTimestamp());
 
 	pay->args.statement_forbidden = !pgw_allow_not_a_card;
 

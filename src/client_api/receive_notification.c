@@ -28,6 +28,7 @@
 #include "utils/uuid.h"
 
 #include "bank/bank_config.h"
+#include "base/clock.h"
 #include "base/new_id.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
@@ -47,9 +48,6 @@
 #include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_receive_notification_1_0);
-
-#define EPOCHS_APART \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
 
 #define TELL_AGAIN_MS 60000
 #define MAX_SEARCHED 10000 /* attempts in doubt: some ten milliseconds */
@@ -158,7 +156,7 @@ static void
 look_at(Received *r, const PgwBank *bank)
 {
 	PgwGivenHeaders *headers = palloc(sizeof(PgwGivenHeaders));
-	PgwArrived arrived = {.url = r->url, .received_at = (r->at + EPOCHS_APART) / USECS_PER_SEC};
+	PgwArrived arrived = {.url = r->url, .received_at = pgw_unix_seconds(r->at)};
 	bytea *body;
 
 	r->judged = palloc0(sizeof(PgwJudged) * PGW_NOTIFICATION_MAX_ITEMS);

@@ -29,9 +29,6 @@
 PG_FUNCTION_INFO_V1(pgw_render_request_1_0);
 
 #define MAX_NESTING 32
-#define EPOCHS_APART \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
-
 typedef enum ArgumentKind
 {
 	ARGUMENT_TEXT,
@@ -266,7 +263,7 @@ fill_params(const PgwBank *bank, PgwBankOp op, const Values *v, const PgwCurrenc
 	p->reference = value_of(v, "reference");
 	p->reason = value_of(v, "reason");
 	p->final_capture = strcmp(value_of(v, "final"), "true") == 0;
-	p->now = pgw_now() + EPOCHS_APART;
+	p->now = pgw_unix_microseconds(pgw_now());
 	p->base_url = bank->base_url;
 	p->bank_fields = value_of(v, "bank_fields");
 	p->customer = charges ? value_of(v, "customer") : NULL;
