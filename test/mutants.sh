@@ -183,25 +183,24 @@ REPEATED_FETCH:270_callers:repeated fetch
 REPEATED_WRAPPER:270_callers:repeated wrapper
 '
 
-# Run one part of a test with the build in a folder; its TAP goes to a file.
-run_part() # build, test, part, file
+# Run one part of a test with the build in a folder, without the safeguard of that number (0: with all); its TAP goes to a file.
+run_part() # build, number, test, part, file
 {
-	PGW_INST=$1 PGW_DEBUG_INST=$1 PGW_TESTDIR="$4.d" PGW_PART=$3 PGW_PATIENCE=1 JOBS=1 pgw_prove "test/tap/$2.pl" >"$4" 2>&1
+	PGW_INST=$1 PGW_DEBUG_INST=$1 PGW_MUTANT=$2 PGW_TESTDIR="$5.d" PGW_PART=$4 PGW_PATIENCE=1 JOBS=1 pgw_prove "test/tap/$3.pl" >"$5" 2>&1
 }
 
-judge() # number, name
+judge() # number of the line, name
 {
-	local line test part work="$PGW_WORK/mutant/$2"
+	local line test part mutant work="$PGW_WORK/mutant/$2" build="$PGW_WORK/variant/mutants/inst"
 	line=$(grep "^$2:" <<<"$guards") || { echo "not ok $1 - $2: no test is named for it"; return; }
+	mutant=$(grep -nx "$2" <<<"$all" | cut -d: -f1)
+	[ -n "$mutant" ] || { echo "not ok $1 - $2: src/core/base/mutant.h does not have it"; return; }
 	IFS=: read -r _ test part <<<"$line"
 	mkdir -p "$work"
-	if ! run_part "$PGW_DEBUG_INST" "$test" "$part" "$work/with"; then
+	if ! run_part "$PGW_DEBUG_INST" 0 "$test" "$part" "$work/with"; then
 		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" fails with the safeguard in place"
 		grep -E '^not ok|^#' "$work/with" | head -20 | sed 's/^/# /'
-	elif ! pgw_build_variant "$2" "-DPGW_DEBUG_POINTS -DPGW_MUTANT=$2" debug PGW_MUTATED 2>"$work/build"; then
-		echo "not ok $1 - $2: the build failed"
-		sed 's/^/# /' "$work/build"
-	elif run_part "$PGW_WORK/variant/$2/inst" "$test" "$part" "$work/without"; then
+	elif run_part "$build" "$mutant" "$test" "$part" "$work/without"; then
 		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" does not notice"
 	elif line=$(grep -m1 '^not ok' "$work/without"); then
 		echo "ok $1 - $2 caught by test/tap/$test.pl, \"$part\" ($(cut -d- -f2- <<<"$line" | sed 's/^ //'))"
@@ -209,10 +208,14 @@ judge() # number, name
 		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" broke off without a failing line"
 		tail -5 "$work/without" | sed 's/^/# /'
 	fi
-	rm -rf "$work"/*.d "$PGW_WORK/variant/$2/tree"
+	rm -rf "$work"/*.d
 }
 
-names=${*:-$(sed -n '/^typedef enum PgwMutant/,/^}/s/^\t\([A-Z_]*\)\b.*/\1/p' src/core/base/mutant.h | grep -v NO_MUTANT)}
+# in the order of their numbers: NO_MUTANT is 0
+all=$(sed -n '/^typedef enum PgwMutant/,/^}/s/^\t\([A-Z_]*\)\b.*/\1/p' src/core/base/mutant.h | grep -vx NO_MUTANT)
+names=${*:-$all}
+# PGW_MUTATED() and PGW_MUTANTS
+pgw_build_variant mutants "-DPGW_DEBUG_POINTS -DPGW_MUTANTS" debug PGW_MUTA || exit 1
 n=0
 mkdir -p "$PGW_WORK/mutant"
 for name in $names; do

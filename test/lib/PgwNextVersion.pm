@@ -5,6 +5,7 @@ package PgwNextVersion;
 use strict;
 use warnings;
 use Exporter 'import';
+use Fcntl ':flock';
 use File::Find;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -27,17 +28,20 @@ SELECT pgw.revoke_unexplained_privileges();
 SELECT pgw.record_baseline();
 SQL
 
-# Built once, from the build with debug points, of which it lacks nothing else (under PGW_MUTANT neither); returns its folder.
+# Built once, from the build with debug points (that for mutants can be one), with the same flags; returns its folder.
 sub next_version
 {
 	my ($from) = $ENV{PGW_DEBUG_INST} =~ m{([^/]+)/inst$};
 	my $dir = "$ENV{PGW_WORK}/variant/$from-next";
+	my $mutants = $from eq 'mutants' ? '-DPGW_MUTANTS' : '';
+	open my $building, '>', "$dir.lock" or die "$dir.lock: $!";
+	flock $building, LOCK_EX or die;    # two mutants may want it at the same time
 	if (!-d "$dir/inst")
 	{
-		my $mutant = $from eq 'debug' ? '' : "-DPGW_MUTANT=$from";
-		system('bash', '-c', ". test/lib/env.sh; pgw_build_variant '$from-next' \"-DPGW_DEBUG_POINTS $mutant -DPGW_SCRIPT_VERSION='\\\"1.1\\\"'\" '$from' base/version.h") == 0
+		system('bash', '-c', ". test/lib/env.sh; pgw_build_variant '$from-next' \"-DPGW_DEBUG_POINTS $mutants -DPGW_SCRIPT_VERSION='\\\"1.1\\\"'\" '$from' base/version.h") == 0
 		  or die 'the build of the next version failed';
 	}
+	close $building;
 	my ($control) = files_like("$dir/inst", qr{/pgw\.control$});
 	my $text = slurp_file($control);
 	$text =~ s/^default_version = .*/default_version = '1.1'/m or die;

@@ -1,7 +1,8 @@
 /*
  * mutant.h - safeguards that a test build can switch off, one at a time
  *
- * A build with -DPGW_MUTANT=<name> lacks exactly that safeguard; `make mutants` shows that a test
+ * A build with -DPGW_MUTANTS lacks the safeguard whose number in the list below is in the
+ * environment variable PGW_MUTANT when the library is loaded; `make mutants` shows that a test
  * notices.  Every other build has all of them: PGW_MUTATED() is then the constant 0 and leaves no
  * code behind.
  */
@@ -249,8 +250,9 @@ typedef enum PgwMutant
 	NOTIFIED_NOT_FOUND /* what is not found at an id that a notification names is not there */
 } PgwMutant;
 
-#ifdef PGW_MUTANT
-#define PGW_MUTATED(name) (PGW_MUTANT == (name))
+#ifdef PGW_MUTANTS
+extern int pgw_mutant;
+#define PGW_MUTATED(name) (pgw_mutant == (name))
 #else
 #define PGW_MUTATED(name) 0
 #endif
