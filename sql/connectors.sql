@@ -46,7 +46,7 @@ SELECT severity, pointer FROM pgw.check_connector((SELECT definition FROM pgw.co
 SELECT severity, pointer FROM pgw.check_connector('{"v": 2, "capabilites": {}, "headers": {"Host": "h"}, "operations": {"pay": {}, "charge": {"method": "PUSH", "path": "/c", "answer": {"rules": [{"status": 200}]}}}}');
 INSERT INTO pgw.connectors VALUES ('bad', '{"v": 2, "capabilities": {"tokens": 1, "cards": true}, "operations": {"pay": {}}}');
 SELECT * FROM pgw.check_connector('{"v": 1, "v": 2}');
-SELECT * FROM pgw.check_connector('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": "*", "outcome": "approved"}, {"status": 402, "outcome": "declined"}]}}}}');
+SELECT * FROM pgw.check_connector('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": "*", "when": {"/s": "ok"}, "outcome": "approved"}, {"status": 402, "when": {"/s": "ok"}, "outcome": "declined"}]}}}}');
 SELECT * FROM pgw.check_connector('{"v": 2, "description": "4111111111111111", "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}", "r": "{{transaction_ref}}", "a": "{{amount}}"}, "answer": {"rules": [{"status": 402, "when": {"/e": "51"}, "outcome": "declined"}], "fields": {"amount": "/a", "currency": "/c"}}}}}');
 SELECT pointer, message FROM pgw.check_connector('{"v": 2, "capabilities": {"token_objects": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": 402, "outcome": "declined"}]}}}}');
 SELECT * FROM pgw.check_connector(NULL);

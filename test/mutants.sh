@@ -171,6 +171,11 @@ CLAIM_ORDER:271_process_payments:in flight elsewhere
 NOTIFICATION_SIGNATURE:400_notifications:forged
 NOTIFIED_NOT_FOUND:400_notifications:not found
 EVIDENCE_COVERED:405_evidence:not the bank
+ALWAYS_THERE:226_request_language:in one alternative
+DOUBTFUL_RULE:226_request_language:a rule for any page
+METHOD_FITS:226_request_language:a method that moves
+SETTING_BESIDE:226_request_language:beside a setting
+PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
 NOTIFICATION_UNFLUSHED:400_notifications:flushed

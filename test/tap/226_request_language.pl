@@ -166,5 +166,39 @@ part($node, 'a digest said again', sub {
 	like(codes('said of a token'), qr{^expected SHA-256=[\w+/]{43}=}, 'where there is no card, it is a reason like any other');
 });
 
+# Everything that the compiler says is in test/unit (test_always_there.c, test_connector_mistakes.c).
+sub refused
+{
+	my ($document, $pointer, $what) = @_;
+	return is(sql('SELECT coalesce(string_agg(pointer, chr(10)), \'-\') FROM pgw.check_connector($d$' . encode_json($document) . '$d$) WHERE severity = \'error\''), $pointer, $what);
+}
+sub rendered { return ($node->psql('postgres', "SELECT body FROM pgw.render_request('$_[0]', 'charge', '$_[1]')"))[1, 2] }
+
+my $void = { method => 'POST', path => '/void', body => { id => '{{original_ref}}' }, answer => { rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' } ] } };
+
+part($node, 'in one alternative', sub {
+	my $document = document({ body => { token => '{{token}}' } }, operations => { void => { %$void, body => { id => { '{{reason}}' => '{{original_ref}}' } } } });
+	refused($document, '/operations/void', 'a void that names its charge in some requests only');
+});
+part($node, 'a rule for any page', sub {
+	my $document = document({ body => { token => '{{token}}' } }, operations => { void => { %$void, answer => { rules => [ { status => '*', when => { '/error' => { exists => JSON::PP::false } }, outcome => 'approved' } ] } } });
+	refused($document, '/operations/void/answer/rules/0', 'a yes that is any page without an error in it');
+});
+part($node, 'a method that moves', sub {
+	my $document = document({ body => { token => '{{token}}' } }, operations => { void => { %$void, method => 'GET', path => '/void/{{original_ref}}', body => undef } });
+	delete $document->{operations}{void}{body};
+	refused($document, '/operations/void/method', 'a void by GET');
+});
+part($node, 'beside a setting', sub {
+	add_dialect($node, listening_bank(sub { return { document => { state => 'ok' } } }), 'prefixed', document({ body => { token => '{{token}}', ref => '{{settings.prefix}}{{transaction_ref}}' } }));
+	like((rendered('prefixed', '{"transaction_ref": "order7", "token": "tok_1"}'))[1], qr/\{\{transaction_ref\}\} would be left out, because \{\{settings\.prefix\}\} has no value/, 'our reference does not go with a setting that is missing');
+	sql(q(UPDATE pgw.banks SET settings = '{"prefix": "p-"}' WHERE name = 'prefixed'));
+	like((rendered('prefixed', '{"transaction_ref": "order7", "token": "tok_1"}'))[0], qr/"p-order7"/, 'it stands there with it');
+});
+part($node, 'paid by nothing', sub {
+	add_dialect($node, listening_bank(sub { return { document => { state => 'ok' } } }), 'chosen', document({ body => { source => { '{{bank_fields.a}}' => '{{token}}', '{{reference}}' => 1 } } }));
+	like(join(' ', map { $_ // '' } pay('unpaid', bank => 'chosen', reference => 'r')), qr/connector_invalid/, 'a charge that would hold neither token nor card is not sent');
+});
+
 $node->stop('fast');
 done_testing();

@@ -99,7 +99,7 @@ judge(PgwBankOp op, long status, const char *text)
 #define LIST_LOOKUP(where) \
 	"{'select':{'in':'/data','where':" where ",'more':'/more'}," \
 	"'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'},{'status':200,'when':{'/s':'no'},'outcome':'declined'}," \
-	"{'status':404,'outcome':'not_found'},{'status':503,'outcome':'approved'}]," \
+	"{'status':404,'outcome':'not_found'},{'status':503,'when':{'/s':{'exists':true}},'outcome':'approved'}]," \
 	"'fields':{'bank_reference':'/id','amount':'/a'}}"
 #define BY_REF "{'/r':'{{original_ref}}'}"
 

@@ -63,9 +63,9 @@ chosen(void **state)
 		{"[{\"{{bank_fields.a}}\":{" TOKEN "," CARD "},\"{{reference}}\":\"for {{reference}}\"}]",
 		 {.token = "tok_1", .bank_fields = "{\"a\":false}", .reference = "r"},
 		 "{\"source\":[{\"type\":\"token\",\"token\":\"tok_1\"}],\"last\":1}"},
-		{"[{\"{{bank_fields.a}}\":{" TOKEN "," CARD "},\"{{reference}}\":\"for {{reference}}\"}]",
+		{"[{\"{{bank_fields.a}}\":1,\"{{reference}}\":\"for {{reference}}\"},{" TOKEN "," CARD "}]",
 		 {.token = "tok_1", .reference = "r"},
-		 "{\"source\":[\"for r\"],\"last\":1}"},
+		 "{\"source\":[\"for r\",{\"type\":\"token\",\"token\":\"tok_1\"}],\"last\":1}"},
 	};
 
 	(void) state;
@@ -86,6 +86,33 @@ chosen(void **state)
 		pgw_rendered_free(&rendered);
 		pgw_connector_free(c);
 	}
+}
+
+/* What the choice leaves out is what pays. */
+static void
+paid_by_nothing(void **state)
+{
+	static const char source[] =
+		"{\"{{bank_fields.a}}\":{" TOKEN "," CARD "},\"{{reference}}\":\"for {{reference}}\"}";
+	PgwCallParams ways[] = {{.token = "tok_1", .reference = "r"},
+							{.card_number = "4242424242424242", .reference = "r"},
+							{.token = "tok_1", .reference = "r", .masked = true},
+							{.card_number = "4242424242424242", .reference = "r", .masked = true}};
+	PgwConnector *c = compiled(2, "json", source);
+	PgwRendered rendered;
+
+	(void) state;
+	assert_non_null(c);
+	for (size_t i = 0; i < LENGTH(ways); i++)
+	{
+		pgw_rendered_init(&rendered);
+		assert_false(pgw_connector_render(c, PGW_OP_CHARGE, &ways[i], &rendered, &err));
+		assert_non_null(strstr(err.message, "neither the token nor the card"));
+		ways[i].bank_fields = "{\"a\":1}";
+		assert_true(pgw_connector_render(c, PGW_OP_CHARGE, &ways[i], &rendered, &err));
+		pgw_rendered_free(&rendered);
+	}
+	pgw_connector_free(c);
 }
 
 static void
@@ -133,6 +160,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chosen),
+		cmocka_unit_test(paid_by_nothing),
 		cmocka_unit_test(refused),
 	};
 

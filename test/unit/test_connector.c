@@ -197,8 +197,8 @@ static const struct
 	{DOC(CAPS, CHARGE("\"encoding\":\"none\"," BODY "," ANSWER)), "/operations/charge/body",
 	 "no body with encoding"},
 	{DOC(CAPS, CHARGE("\"encoding\":\"json\"," ANSWER)), "/operations/charge/body", "missing"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"GET\",\"path\":\"/c\"," BODY "," ANSWER "}"),
-	 "/operations/charge/body", "GET has no body"},
+	{DOC(CAPS, GOOD ",\"ping\":{\"method\":\"GET\",\"path\":\"/c\"," BODY "," ANSWER "}"),
+	 "/operations/ping/body", "GET has no body"},
 	{DOC(CAPS, CHARGE("\"encoding\":\"form\",\"body\":{\"a\":{\"t\":\"{{token}}\"}}," ANSWER)),
 	 "/operations/charge/body/a", "no nesting"},
 	{WITH_BODY("{\"t\":\"{{tokn}}\"}"), "/operations/charge/body/t",
@@ -1432,8 +1432,8 @@ test_rules(void **state)
 		{PGW_OP_CHARGE, 200, "{\"here\":null}", PGW_OUT_REQUIRES_ACTION, NULL},
 		{PGW_OP_CHARGE, 200, "{\"here\":1,\"gone\":1}", PGW_OUT_UNKNOWN, NULL},
 		{PGW_OP_CHARGE, 203, "[]", PGW_OUT_DECLINED, NULL},
-		{PGW_OP_CHARGE, 418, "{}", PGW_OUT_APPROVED, NULL},
-		{PGW_OP_CHARGE, 418, "teapot", PGW_OUT_UNKNOWN, NULL},
+		{PGW_OP_CHARGE, 218, "{}", PGW_OUT_APPROVED, NULL},
+		{PGW_OP_CHARGE, 218, "teapot", PGW_OUT_UNKNOWN, NULL},
 		{PGW_OP_CHARGE, 419, "teapot", PGW_OUT_REJECTED, NULL},
 	};
 	PgwConnector *c = compile(WITH_ANSWER(
@@ -1443,7 +1443,7 @@ test_rules(void **state)
 		"{\"status\":[400,\"5xx\"],\"when\":{\"/a~1b/1/~0\":\"x\"},\"outcome\":\"declined\"},"
 		"{\"status\":200,\"when\":{\"/gone\":{\"exists\":false},\"/here\":{\"exists\":true}},\"outcome\":\"requires_action\"},"
 		"{\"status\":203,\"when\":{\"\":{\"exists\":true}},\"outcome\":\"declined\"},"
-		"{\"status\":418,\"outcome\":\"approved\"},"
+		"{\"status\":218,\"outcome\":\"approved\"},"
 		"{\"status\":419,\"outcome\":\"rejected\"}]}"));
 
 	(void) state;

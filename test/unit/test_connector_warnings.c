@@ -84,6 +84,11 @@ test_approvals(void **state)
 		  "/operations/charge/answer/rules/0", "other than 2xx");
 	rules("{'status':200,'outcome':'approved'}", "/operations/charge/answer/rules/0",
 		  "whatever it says");
+	/* that something is missing is nothing that it says */
+	rules("{'status':200,'when':{'/e':{'exists':false}},'outcome':'approved'}",
+		  "/operations/charge/answer/rules/0", "whatever it says");
+	rules("{'status':200,'when':{'/e':{'exists':false},'/i':{'exists':true}},'outcome':'approved'}",
+		  NULL, NULL);
 	/* nothing else says that it is done */
 	rules(YES ",{'status':'4xx','outcome':'rejected'},{'status':'*','outcome':'unknown'}", NULL,
 		  NULL);
@@ -110,7 +115,7 @@ test_rules_never_asked(void **state)
 		YES ",{'status':200,'when':{'/t':'ok'},'outcome':'declined'}",
 		YES ",{'status':200,'when':{'/s':['ok','no']},'outcome':'declined'}",
 		"{'status':200,'when':{'/s':1},'outcome':'approved'},{'status':200,'when':{'/s':'1'},'outcome':'declined'}",
-		"{'status':200,'when':{'/s':{'exists':false}},'outcome':'declined'},{'status':200,'when':{'/s':'1'},'outcome':'declined'}",
+		"{'status':200,'when':{'/s':{'exists':false}},'outcome':'unknown'},{'status':200,'when':{'/s':'1'},'outcome':'declined'}",
 		"{'status':200,'when':{'/s':'ok'},'outcome':'approved'},{'status':200,'when':{'/s':{'exists':true}},'outcome':'declined'}",
 		/* what cannot be read passes the first */
 		"{'status':400,'outcome':'pending'},{'status':400,'outcome':'rejected'}",
@@ -200,6 +205,8 @@ test_refusals(void **state)
 		{"{'status':'*','outcome':'not_processed'}", "5xx"},
 		{"{'status':503,'when':{'/c':'91'},'outcome':'not_processed'}", NULL},
 		{"{'status':'5xx','outcome':'unknown'}", NULL},
+		{"{'status':402,'when':{'/e':{'exists':false}},'outcome':'declined'}", "for good"},
+		{"{'status':402,'when':{'/e':{'exists':true}},'outcome':'declined'}", NULL},
 	};
 	char all[300];
 
@@ -215,19 +222,33 @@ test_refusals(void **state)
 static void
 test_not_found(void **state)
 {
-	static const char *const whens[] = {"", "'when':{'/e':'unknown_order'},"};
+	static const struct
+	{
+		const char *rule;
+		const char *part;
+	} cases[] = {
+		{"{'status':404,'outcome':'not_found'}", "gateway"},
+		{"{'status':404,'when':{'/e':{'exists':false}},'outcome':'not_found'}", "gateway"},
+		{"{'status':404,'when':{'/e':'unknown_order'},'outcome':'not_found'}", NULL},
+		{"{'status':'4xx','when':{'/e':'unknown_order'},'outcome':'not_found'}", NULL},
+		/* said by a proxy, as a rule */
+		{"{'status':[404,429],'when':{'/e':'unknown_order'},'outcome':'not_found'}",
+		 "a limit gives"},
+		{"{'status':'5xx','when':{'/e':'unknown_order'},'outcome':'not_found'}", "a limit gives"},
+		{"{'status':'*','when':{'/e':'unknown_order'},'outcome':'not_found'}", "a limit gives"},
+	};
 	char operations[2048];
 
 	(void) state;
-	for (int i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		snprintf(operations, sizeof(operations),
 				 CHARGE(BODY, RULES(YES)) ",'lookup_charge':{'method':'GET','path':'/c/"
-										  "{{original_ref}}','answer':" RULES(
-											  YES ",{'status':404,%s'outcome':'not_found'}") "}",
-				 whens[i]);
-		warns("", operations, i == 0 ? "/operations/lookup_charge/answer/rules/1" : NULL,
-			  "gateway");
+										  "{{original_ref}}','answer':" RULES(YES ",%s") "}",
+				 cases[i].rule);
+		warns("", operations,
+			  cases[i].part != NULL ? "/operations/lookup_charge/answer/rules/1" : NULL,
+			  cases[i].part);
 	}
 }
 
@@ -335,11 +356,11 @@ static void
 test_room(void **state)
 {
 	PgwConnector *c = compiled(
-		"", CHARGE("'body':{'t':'{{token}}'}", "{'rules':[{'status':'*','outcome':'approved'}]}"));
+		"", CHARGE("'body':{'t':'{{token}}'}", "{'rules':[{'status':200,'outcome':'approved'}]}"));
 
 	(void) state;
 	list[1].pointer[0] = '#';
-	assert_int_equal(pgw_connector_warnings(c, list, 1), 5);
+	assert_int_equal(pgw_connector_warnings(c, list, 1), 4);
 	assert_int_equal(list[1].pointer[0], '#');
 	pgw_connector_free(c);
 }

@@ -76,6 +76,10 @@ static const char adyen_body[] =
 /* A bank that can be asked, for those that need one: its notifications begin with a blank. */
 #define LOOK " 'signature'"
 #define LOOK_ANYWAY "'type': '/t', " /* with what begins by "'signature'" */
+#define REFUNDS "refund"             /* ... is there, where something is said of it */
+static const char refund[] =
+	"'refund': {'method': 'POST', 'path': '/c/{{original_ref}}', 'answer': {'rules':"
+	" [{'status': 200, 'outcome': 'approved'}]}}, ";
 static const char lookup[] =
 	"'lookup_charge': {'method': 'GET', 'path': '/c?r={{original_ref}}', 'answer': {'rules':"
 	" [{'status': 200, 'outcome': 'approved'}], 'fields': {'reference': '/r'}}}, ";
@@ -87,11 +91,12 @@ compile(const char *notifications, PgwConnectorError *err)
 
 	snprintf(
 		document, sizeof(document),
-		"{'v': 2, 'capabilities': {'tokens': true}, 'not_ids': ['0'], 'operations': {%s'charge':"
+		"{'v': 2, 'capabilities': {'tokens': true}, 'not_ids': ['0'], 'operations': {%s%s'charge':"
 		" {'method': 'POST', 'path': '/c', 'encoding': 'json', 'body': {'t': '{{token}}',"
 		" 'r': '{{transaction_ref}}'}, 'answer': {'rules': [{'status': 200, 'outcome':"
 		" 'approved'}]}}}, 'notifications': {%s}}",
-		strstr(notifications, LOOK) != NULL ? lookup : "", notifications);
+		strstr(notifications, LOOK) != NULL ? lookup : "",
+		strstr(notifications, REFUNDS) != NULL ? refund : "", notifications);
 	memset(err, 0, sizeof(*err));
 	with_quotes(document);
 	return pgw_connector_compile(document, strlen(document), err);
@@ -1027,6 +1032,14 @@ test_faults(void **state)
 		 "/notifications/evidence/0/when"},
 		{SIGNED_FIELDS ", 'evidence': [" RULE("'/live': 'x'", "charge", "approved") "]",
 		 "/notifications/evidence/0/when"},
+		/* of a place that is there, or is not, it is nobody's word */
+		{SIGNED_FIELDS ", 'evidence': [" RULE("'/e': {'exists': true}", "charge", "approved") "]",
+		 "/notifications/evidence/0/when"},
+		{SIGNED_FIELDS ", 'evidence': [" RULE("'/e': {'exists': false}", "charge", "approved") "]",
+		 "/notifications/evidence/0/when"},
+		/* of an operation that there is not */
+		{SIGNED_FIELDS ", 'evidence': [" RULE("'/e': 'x'", "capture", "approved") "]",
+		 "/notifications/evidence/0/about"},
 		{SIGNED_FIELDS ", 'evidence': [" RULE("'/e': 'x'", "ping", "approved") "]",
 		 "/notifications/evidence/0/about"},
 		{SIGNED_FIELDS ", 'evidence': [" RULE("'/e': 'x'", "charge", "pending") "]",

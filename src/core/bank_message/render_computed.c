@@ -27,6 +27,8 @@ put_text(PgwRender *r, PgwBuf *b, const PgwText *text)
 		PgwPut put = segment->kind == PGW_PH_NONE ? pgw_render_bare(b, segment->text)
 												  : pgw_render_segment(r, b, PGW_AS_RAW, segment);
 
+		if (put == PGW_PUT_MISSING)
+			return pgw_render_left_out(r, text, segment);
 		if (put != PGW_PUT_DONE)
 			return put;
 	}

@@ -12,6 +12,7 @@
 
 #include "core/bank_message/render_value.h"
 #include "core/base/buf_json.h"
+#include "core/base/mutant.h"
 #include "core/card/token_object.h"
 #include "core/json/json_text.h"
 
@@ -37,6 +38,8 @@ put_segments(PgwRender *r, PgwBuf *b, PgwHow how, const PgwText *text)
 			pgw_segment_name(segment, name, sizeof(name));
 			return pgw_render_fault(r, "the path needs a value for %s", name);
 		}
+		if (put == PGW_PUT_MISSING && segment->kind != PGW_PH_NONE)
+			return pgw_render_left_out(r, text, segment);
 		if (put != PGW_PUT_DONE)
 			return put;
 	}
@@ -89,11 +92,13 @@ put_choice(PgwRender *r, PgwBuf *b, const PgwNode *node)
 	{
 		size_t mark = b->len;
 		bool token_used = r->token_used;
+		bool card_used = r->card_used;
 		PgwPut put = put_segments(r, b, PGW_AS_TYPED, &node->choosers[i]);
 
 		if (put == PGW_PUT_FAULT)
 			return put;
 		r->token_used = token_used;
+		r->card_used = card_used;
 		pgw_buf_truncate(b, mark);
 		if (put == PGW_PUT_DONE)
 			return put_node(r, b, node->children[i]);
@@ -210,10 +215,11 @@ static bool
 has_identity(PgwRender *r, const PgwCompiledOp *op)
 {
 	static const PgwPlaceholder identities[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF,
-												PGW_PH_BANK_REFERENCE};
-	const char *values[] = {r->p->transaction_ref, r->p->original_ref, r->p->bank_reference};
+												PGW_PH_BANK_REFERENCE, PGW_PH_REFERENCE};
+	const char *values[] = {r->p->transaction_ref, r->p->original_ref, r->p->bank_reference,
+							r->p->reference};
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 	{
 		if ((op->needs & PGW_PH_BIT(identities[i])) != 0 &&
 			(values[i] == NULL || *values[i] == '\0'))
@@ -273,16 +279,24 @@ render_body(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 	return true;
 }
 
-/* A place of an object that is not there drops its member; if all are, the bank is paid by nothing.
+/*
+ * A charge that holds nothing of what pays would be paid by nothing, or by what the bank knows of
+ * somebody: a place of an object that is not there drops its member, and so may a choice.
  */
 static bool
-uses_token(PgwRender *r)
+is_paid(PgwRender *r)
 {
-	return !r->token_is_object || r->token_used ||
-		   pgw_render_fault(
+	bool charges = r->op == PGW_OP_CHARGE || r->op == PGW_OP_AUTHORIZE;
+
+	if (!charges || r->token_used || r->card_used ||
+		(r->p->token == NULL && r->p->card_number == NULL) || PGW_MUTATED(PAID_BY_NOTHING))
+		return true;
+	return pgw_render_fault(
 			   r,
-			   "the token is an object that has nothing at the places which the request names") ==
-			   PGW_PUT_DONE;
+			   r->token_is_object
+				   ? "the token is an object that has nothing at the places which the request names"
+				   : "the request would hold neither the token nor the card's number") ==
+		   PGW_PUT_DONE;
 }
 
 /* The headers come last, because a signature in one of them may cover path and body. */
@@ -295,8 +309,8 @@ render_parts(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 	if (out->path.failed)
 		return pgw_render_fault(r, "the path is too long") == PGW_PUT_DONE;
 	r->part = "body";
-	return has_identity(r, op) && render_body(r, op, out) && uses_token(r) &&
-		   render_headers(r, op, out);
+	return has_identity(r, op) && render_body(r, op, out) && render_headers(r, op, out) &&
+		   is_paid(r);
 }
 
 bool
@@ -324,6 +338,7 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	}
 	op = pgw_compiled_op(c, which, p->bank_reference);
 	memcpy(r->method, op->method, sizeof(r->method));
+	state.needs = op->needs;
 	state.exponent = pgw_connector_exponent(c, p->currency, p->iso_exponent);
 	good = read_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
 		   read_object(&state, p->settings, "settings", &state.settings);

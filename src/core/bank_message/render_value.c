@@ -21,6 +21,7 @@
 #include "core/base/byte_text.h"
 #include "core/base/characters.h"
 #include "core/base/money.h"
+#include "core/base/mutant.h"
 #include "core/base/sha2.h"
 #include "core/card/card_checks.h"
 #include "core/json/json_text.h"
@@ -423,6 +424,7 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 		case PGW_PH_CUSTOMER:
 			return put_customer(r, b, how, segment);
 		case PGW_PH_CARD_NUMBER:
+			r->card_used |= p->card_number != NULL;
 			return pgw_render_text(r, b, how, p->card_number);
 		case PGW_PH_CARD_EXPIRY_MONTH:
 		case PGW_PH_CARD_EXPIRY_YEAR:
@@ -569,6 +571,7 @@ pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segmen
 	{
 		r->token_used |= mark[0] != '\0' &&
 						 (segment->kind == PGW_PH_TOKEN || segment->kind == PGW_PH_TOKEN_PART);
+		r->card_used |= mark[0] != '\0' && segment->kind == PGW_PH_CARD_NUMBER;
 		return put_mark(b, how, mark);
 	}
 	if (segment->filters[0] == PGW_FILTER_NONE)
@@ -589,4 +592,27 @@ pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segmen
 		put = pgw_render_text(r, b, how, text.data != NULL ? text.data : "");
 	pgw_buf_free(&text);
 	return put;
+}
+
+PgwPut
+pgw_render_left_out(PgwRender *r, const PgwText *text, const PgwSegment *missing)
+{
+	/* whatever else may have no value does not stand beside them: always_there.c */
+	const uint64_t named = PGW_PH_BIT(PGW_PH_TRANSACTION_REF) | PGW_PH_BIT(PGW_PH_ORIGINAL_REF) |
+						   PGW_PH_BIT(PGW_PH_BANK_REFERENCE) | PGW_PH_BIT(PGW_PH_REFERENCE) |
+						   PGW_PH_BIT(PGW_PH_AMOUNT) | PGW_PH_BIT(PGW_PH_AMOUNT_DECIMAL) |
+						   PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY);
+	char name[80];
+
+	if (missing->kind != PGW_PH_SETTINGS || PGW_MUTATED(SETTING_BESIDE))
+		return PGW_PUT_MISSING;
+	for (int i = 0; i < text->nsegments; i++)
+	{
+		if ((PGW_PH_BIT(text->segments[i].kind) & named & r->needs) == 0)
+			continue;
+		pgw_segment_name(missing, name, sizeof(name));
+		return pgw_render_fault(r, "{{%s}} would be left out, because %s has no value",
+								pgw_placeholder_name(text->segments[i].kind), name);
+	}
+	return PGW_PUT_MISSING;
 }

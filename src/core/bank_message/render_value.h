@@ -32,6 +32,7 @@ typedef struct PgwRender
 	const PgwConnector *connector;
 	const PgwCallParams *p;
 	PgwBankOp op;
+	uint64_t needs;   /* see PgwCompiledOp */
 	PgwRendered *out; /* what stands of the request already */
 	int exponent;     /* the bank's */
 	PgwJson bank_fields;
@@ -39,6 +40,7 @@ typedef struct PgwRender
 	bool token_is_object;
 	PgwAnswerBody token; /* ... what stands where in it */
 	bool token_used;     /* something of the token stands in the request */
+	bool card_used;      /* ... the card's number */
 	PgwAnswerBody customer;
 	bool customer_used; /* ... or has chosen what stands in it */
 	PgwConnectorError *err;
@@ -59,6 +61,9 @@ extern PgwPut pgw_render_text(PgwRender *r, PgwBuf *b, PgwHow how, const char *s
 /* A number or true/false: bare in a JSON value. */
 extern PgwPut pgw_render_bare(PgwBuf *b, const char *s);
 extern PgwPut pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment);
+
+/* This text is left out for want of this one's value: a fault where it would name what is meant. */
+extern PgwPut pgw_render_left_out(PgwRender *r, const PgwText *text, const PgwSegment *missing);
 
 /*
  * render_mark.c: what stands for the value, whatever the filters would make of it; false: the value

@@ -247,7 +247,12 @@ typedef enum PgwMutant
 	NOTIFICATION_ORDER, /* ... and they are taken in the body's order */
 	/* who answers the bank may lose in a crash what it was told we have */
 	NOTIFICATION_UNFLUSHED,
-	NOTIFIED_NOT_FOUND /* what is not found at an id that a notification names is not there */
+	NOTIFIED_NOT_FOUND, /* what is not found at an id that a notification names is not there */
+	ALWAYS_THERE,       /* what one alternative of a request names counts as named in all */
+	SETTING_BESIDE,     /* ... and goes with a setting that is missing beside it */
+	PAID_BY_NOTHING,    /* a charge leaves that holds neither the token nor the card */
+	DOUBTFUL_RULE,      /* what a proxy may say is taken for the bank's word */
+	METHOD_FITS         /* a look-up may change something, and a GET may move money */
 } PgwMutant;
 
 #ifdef PGW_MUTANTS

@@ -221,7 +221,8 @@ compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 		pgw_leave(cc, mark);
 	}
 	return compile_outcome(cc, pgw_member(v, "outcome"), op, rule) &&
-		   (!json_object_object_get_ex(v, "body", &part) || compile_empty(cc, part, op, rule));
+		   (!json_object_object_get_ex(v, "body", &part) || compile_empty(cc, part, op, rule)) &&
+		   pgw_check_rule(cc, op, rule);
 }
 
 static bool

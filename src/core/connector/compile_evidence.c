@@ -104,6 +104,13 @@ check_bank(PgwCompile *cc)
 
 /* ---- the rules ---- */
 
+/* An authorization is a charge, too. */
+static bool
+has_operation(const PgwConnector *c, PgwBankOp op)
+{
+	return c->ops[op].present || (op == PGW_OP_CHARGE && c->ops[PGW_OP_AUTHORIZE].present);
+}
+
 static bool
 compile_about(PgwCompile *cc, json_object *v, PgwBankOp *about)
 {
@@ -116,7 +123,9 @@ compile_about(PgwCompile *cc, json_object *v, PgwBankOp *about)
 		op != PGW_OP_CANCEL && op != PGW_OP_REVERSE)
 		return pgw_fault(cc, "must be charge, capture, void, refund, cancel or reverse");
 	*about = (PgwBankOp) op;
-	return true;
+	/* an operation with faults of its own is not missing */
+	return cc->nfaults > 0 || has_operation(cc->connector, *about) ||
+		   pgw_fault(cc, "the connector has no operation \"%s\"", name);
 }
 
 static bool
@@ -151,8 +160,10 @@ compile_rule(PgwCompile *cc, json_object *v, PgwEvidenceRule *rule)
 		good = i == 0   ? pgw_compile_conditions(cc, part, "when", &rule->when, &rule->nwhen)
 			   : i == 1 ? compile_about(cc, part, &rule->about)
 						: compile_says(cc, part, &rule->outcome);
-		if (good && i == 0 && rule->nwhen == 0)
-			good = pgw_fault(cc, "must name what stands there");
+		if (good && i == 0 && !pgw_conditions_compare(rule->when, rule->nwhen))
+			good = pgw_fault(
+				cc,
+				"compares nothing: what has happened must be told by a value, as any notification may have a place or lack it");
 		if (good && i == 0 && !are_covered(s, rule->when, rule->nwhen))
 			good = pgw_fault(
 				cc, "the signature does not cover all of it, so that it is anybody's word");

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/money.h"
 #include "core/base/mutant.h"
 
 static const char *const field_names[PGW_NFIELDS] = {
@@ -55,6 +56,14 @@ compile_constant(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldS
 		case PGW_FIELD_VOIDED:
 			wanted = "must be true or false";
 			good = json_object_is_type(v, json_type_boolean);
+			break;
+		case PGW_FIELD_CURRENCY:
+			wanted = "must be a string: a currency of ISO 4217 in three capital letters, \"EUR\"";
+			good = json_object_is_type(v, json_type_string) &&
+				   pgw_currency_find(json_object_get_string(v)) != NULL;
+			break;
+		case PGW_FIELD_CARD_LAST4:
+			wanted = "is not the same of every card: name where it stands in the answer";
 			break;
 		default:
 			wanted = "must be a string";

@@ -181,11 +181,18 @@ pgw_check_idempotency(PgwCompile *cc)
 
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
-		if (c->ops[i].present && c->caps.keys[i].honoured && i != PGW_OP_CANCEL &&
-			(c->ops[i].uses & PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY)) == 0)
+		PgwCompiledOp *op = &c->ops[i];
+
+		if (!op->present || !c->caps.keys[i].honoured)
+			continue;
+		/* what is not said of a cancellation is that it has a key */
+		if (i == PGW_OP_CANCEL && (op->uses & PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY)) == 0)
+			continue;
+		if (!pgw_request_says_key(c, op))
 			return pgw_fault_at(
 				cc, pgw_op_name((PgwBankOp) i),
-				"\"idempotency\" without \"header\": {{idempotency_key}} must stand in this operation");
+				"\"idempotency\" without \"header\": {{idempotency_key}} must stand in every request of this operation; not in one alternative of a choice alone, nor beside something that may have no value");
+		op->needs |= PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY);
 	}
 	return true;
 }

@@ -13,8 +13,35 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/mutant.h"
+
+/*
+ * What asks changes nothing, and what moves money is no question: whoever stands between us and the
+ * bank, libcurl included, may send a GET again by itself, or answer it from memory.
+ */
 static bool
-compile_method(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
+check_method(PgwCompile *cc, PgwBankOp which, const char *method)
+{
+	bool get = strcmp(method, "GET") == 0;
+
+	if (PGW_MUTATED(METHOD_FITS))
+		return true;
+	if (strcmp(method, "DELETE") == 0 &&
+		(which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_CAPTURE))
+		return pgw_fault_at(cc, "method",
+							"a DELETE takes something away: must be POST, PUT or PATCH");
+	if (pgw_op_moves_money(which))
+		return !get ||
+			   pgw_fault_at(
+				   cc, "method",
+				   "a GET must change nothing: it may be sent twice, or be answered by a cache, on its way. What moves money is a POST, PUT, PATCH or DELETE");
+	return get || strcmp(method, "POST") == 0 ||
+		   pgw_fault_at(cc, "method", "%s changes something, and this asks: must be GET or POST",
+						method);
+}
+
+static bool
+compile_method(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompiledOp *op)
 {
 	static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 	const char *s = v == NULL                                  ? NULL
@@ -28,7 +55,7 @@ compile_method(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 		if (strcmp(s, methods[i]) == 0)
 		{
 			snprintf(op->method, sizeof(op->method), "%s", s);
-			return true;
+			return check_method(cc, which, s);
 		}
 	}
 	return pgw_fault_at(cc, "method", "must be GET, POST, PUT, PATCH or DELETE");
@@ -76,21 +103,14 @@ compile_op_body(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 	return true;
 }
 
-/* A header stands where the key's has to, and says something else: of every request the same. */
+/* A header stands where the key's has to, and may say something else: of every request the same. */
 static bool
-takes_place_of_key(const PgwCompiledOp *op)
+takes_place_of_key(const PgwConnector *c, const PgwCompiledOp *op)
 {
 	for (int i = 0; i < op->nheaders; i++)
 	{
-		const PgwText *value = &op->headers[i].value;
-		bool said = false;
-
-		if (strcasecmp(op->headers[i].name, op->key_header) != 0)
-			continue;
-		for (int s = 0; s < value->nsegments; s++)
-			said |= value->segments[s].kind == PGW_PH_IDEMPOTENCY_KEY ||
-					value->segments[s].kind == PGW_PH_COMPUTED;
-		return !said;
+		if (strcasecmp(op->headers[i].name, op->key_header) == 0)
+			return !pgw_text_says_key(c, &op->headers[i].value);
 	}
 	return false;
 }
@@ -128,10 +148,10 @@ complete_headers(PgwCompile *cc, PgwCompiledOp *op)
 	}
 	if (op->key_header != NULL)
 	{
-		if (takes_place_of_key(op))
+		if (takes_place_of_key(c, op))
 			return pgw_fault(
 				cc,
-				"the idempotency key belongs into the header \"%s\", and the document gives that another value",
+				"the idempotency key belongs into the header \"%s\", and the document gives that another value, or one that is not always there",
 				op->key_header);
 		if ((segment = pgw_arena(cc, 1, sizeof(PgwSegment))) == NULL)
 			return false;
@@ -150,20 +170,21 @@ complete_headers(PgwCompile *cc, PgwCompiledOp *op)
 }
 
 /*
- * What says which charge or refund is meant.  Where it stands in the body, too, its member may go
- * for want of a value only while something else says it: a refund without its charge would be a
- * refund of who knows what.
+ * What says which charge or refund is meant.  A refund without its charge would be a refund of who
+ * knows what, and a look-up that asks for nothing in particular finds nothing.
  */
 static uint64_t
-identity_of(PgwBankOp which, uint64_t uses)
+identities_of(PgwBankOp which)
 {
-	const uint64_t ours =
-		PGW_PH_BIT(which == PGW_OP_LOOKUP_REFUND ? PGW_PH_TRANSACTION_REF : PGW_PH_ORIGINAL_REF);
 	const uint64_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
 
 	if (which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
 		return 0;
-	return (uses & ours) != 0 ? ours : uses & theirs;
+	if (which == PGW_OP_LOOKUP_REFUND)
+		return PGW_PH_BIT(PGW_PH_TRANSACTION_REF) | theirs;
+	/* the merchant's: some banks go by nothing else */
+	return PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | theirs |
+		   (which == PGW_OP_LOOKUP_CHARGE ? 0 : PGW_PH_BIT(PGW_PH_REFERENCE));
 }
 
 static bool
@@ -211,7 +232,7 @@ compile_request(PgwCompile *cc, json_object *v, const char *const *keys, PgwBank
 	size_t mark = cc->len;
 	bool good = pgw_check_keys(cc, v, keys);
 
-	good &= compile_method(cc, pgw_member(v, "method"), op);
+	good &= compile_method(cc, pgw_member(v, "method"), which, op);
 	if ((part = pgw_member(v, "path")) == NULL)
 		good &= pgw_fault_at(cc, "path", "missing: must be a string that begins with \"/\"");
 	else
@@ -272,7 +293,7 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 		return pgw_fault(
 			cc,
 			"{{customer./POINTER}} has no value here: what is told of a customer is not kept beyond the charge");
-	op->needs |= identity_of(which, op->uses);
+	op->needs |= pgw_request_names(cc->connector, op, identities_of(which));
 	if (pgw_member(v, "settles") != NULL && which != PGW_OP_CANCEL)
 		return pgw_fault_at(cc, "settles", "only \"cancel\" can say this");
 	if (!pgw_read_bool(cc, v, "settles", &op->settles))
@@ -288,6 +309,22 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 	return check_pages(cc, op);
 }
 
+/* Whichever of the two the connector has. */
+static bool
+charge_names_reference(const PgwConnector *c)
+{
+	for (int i = PGW_OP_CHARGE; i <= PGW_OP_AUTHORIZE; i++)
+	{
+		if (c->ops[i].present &&
+			pgw_request_names(c, &c->ops[i], PGW_PH_BIT(PGW_PH_REFERENCE)) == 0)
+			return false;
+	}
+	return true;
+}
+
+#define SAID_ALWAYS \
+	"; not in one alternative of a choice alone, nor beside something that may have no value"
+
 /*
  * A question names what it is about, and so does the answer: a bank that ignores what it was asked
  * for, and shows whatever it has, would be believed.
@@ -297,24 +334,31 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 {
 	const PgwCompiledOp *op = &cc->connector->ops[which];
 	bool lookup = which == PGW_OP_LOOKUP_CHARGE || which == PGW_OP_LOOKUP_REFUND;
-	uint64_t named = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	const PgwConnector *c = cc->connector;
+	const uint64_t ours = PGW_PH_BIT(PGW_PH_TRANSACTION_REF);
+	const uint64_t charge = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	uint64_t named = 0;
 	size_t mark;
 
-	if (!op->present || which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
+	if (!op->present || identities_of(which) == 0)
 		return true;
 	mark = pgw_enter(cc, pgw_op_name(which));
-	if (which == PGW_OP_LOOKUP_REFUND && (op->uses & PGW_PH_BIT(PGW_PH_TRANSACTION_REF)) == 0 &&
-		!(op->answer.select.by_our_reference && (op->uses & named) != 0))
+	if (which == PGW_OP_LOOKUP_REFUND)
+	{
+		if (pgw_request_names(c, op, ours) == 0 &&
+			!(op->answer.select.by_our_reference && pgw_request_names(c, op, charge) != 0))
+			return pgw_fault(
+				cc,
+				"the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it, or {{bank_reference}} with a \"select\" of the refund from the charge's" SAID_ALWAYS);
+	}
+	else if ((named = pgw_request_names(c, op, identities_of(which))) == 0)
 		return pgw_fault(
 			cc,
-			"the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it, or {{bank_reference}} with a \"select\" of the refund from the charge's");
-	if (!lookup)
-		/* the merchant's: some banks go by nothing else */
-		named |= PGW_PH_BIT(PGW_PH_REFERENCE);
-	if (which != PGW_OP_LOOKUP_REFUND && (op->uses & named) == 0)
+			"the request does not say which charge it is about: {{original_ref}}, our reference of it, or {{bank_reference}}, the bank's id, must stand in it" SAID_ALWAYS);
+	if (named == PGW_PH_BIT(PGW_PH_REFERENCE) && !charge_names_reference(c))
 		return pgw_fault(
 			cc,
-			"the request does not say which charge it is about: {{original_ref}}, our reference of it, or {{bank_reference}}, the bank's id, must stand in it");
+			"the request says by {{reference}} alone which charge it is about, and the charge does not tell the bank");
 	if (lookup && !op->answer.has_field[PGW_FIELD_REFERENCE] && !op->answer.not_echoed &&
 		!op->answer.select.by_our_reference)
 	{
@@ -344,8 +388,9 @@ check_lookup_by_id(PgwCompile *cc)
 		return pgw_fault(
 			cc,
 			"there is no \"lookup_charge\" in whose place it could be asked: call it that, if the bank finds a charge by its id alone");
-	if ((op->uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) == 0)
-		return pgw_fault(cc, "{{bank_reference}}, the bank's id of the charge, must stand in it");
+	if (pgw_request_names(c, op, PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) == 0)
+		return pgw_fault(
+			cc, "{{bank_reference}}, the bank's id of the charge, must stand in it" SAID_ALWAYS);
 	if (!op->answer.has_field[PGW_FIELD_REFERENCE] &&
 		!op->answer.has_field[PGW_FIELD_BANK_REFERENCE])
 	{
@@ -420,6 +465,8 @@ pgw_check_operations(PgwCompile *cc)
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
 		good &= check_identity(cc, (PgwBankOp) i);
+		pgw_leave(cc, here);
+		good &= pgw_check_always_there(cc, (PgwBankOp) i);
 		pgw_leave(cc, here);
 	}
 	good &= check_lookup_by_id(cc);

@@ -238,6 +238,61 @@ pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses)
 	return true;
 }
 
+/* Does a step of the path end at s: a slash, the query, or the end? */
+static bool
+ends_step(const PgwText *text, int i, const char *s)
+{
+	return *s == '/' || *s == '?' || (*s == '\0' && i + 1 == text->nsegments);
+}
+
+/*
+ * "." and ".." as steps are taken out on the way, also where their points are encoded, and two
+ * slashes are one to many servers: the request would go elsewhere than it says, or be signed
+ * otherwise than it is sent.  A literal begins a step behind a slash of its own alone: what is
+ * around a placeholder is looked at when it has a value.
+ */
+static bool
+check_path_literals(PgwCompile *cc, const PgwText *text)
+{
+	bool in_query = false;
+
+	for (int i = 0; i < text->nsegments; i++)
+	{
+		const char *literal = text->segments[i].kind == PGW_PH_NONE ? text->segments[i].text : "";
+
+		for (const char *p = literal; !in_query && *p != '\0' && *p != '?'; p++)
+		{
+			const char *step = p + 1;
+
+			if (*p != '/')
+				continue;
+			if (*step == '/')
+				return pgw_fault(cc, "has an empty step: two slashes, one behind the other");
+			for (int points = 0; points < 2 && (*step == '.' || strncasecmp(step, "%2e", 3) == 0);
+				 points++)
+			{
+				step += *step == '.' ? 1 : 3;
+				if (ends_step(text, i, step))
+					return pgw_fault(
+						cc,
+						"has a step \".\" or \"..\", which would change the path: write it without");
+			}
+		}
+		for (const char *p = literal; (p = strchr(p, '%')) != NULL; p++)
+		{
+			int byte = pgw_hex_read(p + 1, 2, 2);
+
+			if (byte < 0)
+				return pgw_fault(
+					cc, "a \"%%\" is followed by two hex digits: %%20, or %%25 for itself");
+			if (byte < 0x20 || byte == 0x7F)
+				return pgw_fault(cc, "holds an encoded control character");
+		}
+		in_query |= strchr(literal, '?') != NULL;
+	}
+	return true;
+}
+
 bool
 pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses)
 {
@@ -259,6 +314,8 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses)
 				return pgw_fault(cc, "holds a character that must be percent-encoded in a path");
 		}
 	}
+	if (!check_path_literals(cc, text))
+		return false;
 	if ((own & PGW_PH_BIT(PGW_PH_COMPUTED)) != 0)
 		return pgw_fault(cc, "a computed value must not stand in a path, which may be part of it");
 	if ((own & (PGW_NEVER_KEPT | PGW_PH_BIT(PGW_PH_SECRET))) != 0)
@@ -282,8 +339,23 @@ pgw_is_header_name(const char *name)
 bool
 pgw_compile_header_name(PgwCompile *cc, const char *name)
 {
-	static const char *const ours[] = {
-		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "TE", "Upgrade"};
+	/* the last ones would make answers come in parts, packed, or not at all */
+	static const char *const ours[] = {"Host",
+									   "Content-Length",
+									   "Transfer-Encoding",
+									   "Connection",
+									   "Expect",
+									   "TE",
+									   "Upgrade",
+									   "Trailer",
+									   "Keep-Alive",
+									   "Proxy-Connection",
+									   "Content-Encoding",
+									   "Accept-Encoding",
+									   "Range",
+									   "If-Range",
+									   "If-None-Match",
+									   "If-Modified-Since"};
 
 	if (!pgw_is_header_name(name))
 		return pgw_fault(cc,

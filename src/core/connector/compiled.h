@@ -7,10 +7,12 @@
  *   compile_idempotency.c  compile: what the bank makes of each operation's key
  *   compile_operation.c    compile: one operation, and what must hold between operations
  *   compile_template.c     compile: texts with placeholders, headers, body trees
+ *   always_there.c         compile: what stands in every request of an operation
  *   references.c           compile, render, judge: our references as the bank takes them
  *   compile_computed.c     compile: values that are made of others and of the request
  *   compile_filter.c       compile: how a placeholder's value is to be written
  *   compile_answer.c       compile: rules, selection, error codes
+ *   doubtful_rules.c       compile: rules that anything on the way may fit
  *   compile_condition.c    compile: JSON pointers, and what must stand at them
  *   compile_field.c        compile: where a field's value comes from
  *   compile_notifications.c compile: what the bank sends by itself, and how it is signed
@@ -588,6 +590,26 @@ extern bool pgw_check_references(PgwCompile *cc);
 extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which,
 								  PgwCompiledOp *op);
 extern bool pgw_check_operations(PgwCompile *cc);
+
+/* doubtful_rules.c */
+/* Does one of them ask for something that stands there? */
+extern bool pgw_conditions_say_something(const PgwCondition *conditions, int n);
+/* ... and compare it? */
+extern bool pgw_conditions_compare(const PgwCondition *conditions, int n);
+extern bool pgw_rule_says_something(const PgwRule *rule);
+/* A status of the request's way: the key, a limit, a time-out.  exactly: named, not as "4xx". */
+extern bool pgw_rule_is_of_the_way(const PgwRule *rule, bool exactly);
+extern bool pgw_check_rule(PgwCompile *cc, PgwBankOp op, const PgwRule *rule);
+
+/* always_there.c */
+/* Does this text hold the idempotency key in every request, or what is made of it? */
+extern bool pgw_text_says_key(const PgwConnector *c, const PgwText *text);
+/* ... the header that is the key's, or where there is none something else of the request? */
+extern bool pgw_request_says_key(const PgwConnector *c, const PgwCompiledOp *op);
+/* The one of these placeholders that stands in every request, if it has a value; 0: none does. */
+extern uint64_t pgw_request_names(const PgwConnector *c, const PgwCompiledOp *op, uint64_t among);
+/* The amount, and of a charge our reference, stand in all of its requests or in none. */
+extern bool pgw_check_always_there(PgwCompile *cc, PgwBankOp which);
 
 /* compile_template.c */
 /* -1 when unknown, and for those with a name of their own */

@@ -157,8 +157,14 @@ may_be_5xx(const PgwRule *rule)
 static void
 look_at_refusal(Warnings *w, PgwBankOp op, const char *place, const PgwRule *rule)
 {
-	if (rule->nconditions > 0 || rule->empty)
+	if (pgw_rule_says_something(rule))
+	{
+		if (rule->outcome == PGW_OUT_NOT_FOUND && pgw_rule_is_of_the_way(rule, true))
+			warn(
+				w, op, place,
+				"a \"not found\" with a status that a proxy or a limit gives (401, 403, 407, 408, 425, 429, 5xx): is what \"when\" names there said by nothing but the bank's books?");
 		return;
+	}
 	if (rule->outcome == PGW_OUT_NOT_FOUND)
 		warn(
 			w, op, place,
@@ -204,7 +210,7 @@ look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 			warn(
 				w, op, place,
 				"an approval with a status other than 2xx: an error that repeats the charge would be taken for a yes");
-		if (rule->nconditions == 0 && !rule->empty)
+		if (!pgw_rule_says_something(rule))
 			warn(
 				w, op, place,
 				"every answer with this status is an approval, whatever it says: name in \"when\" what says so");
