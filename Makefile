@@ -82,12 +82,14 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 PAGES = '$(DESTDIR)$(docdir)/pgw'
 install: install-pages install-bank
 install-pages:
-	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks
+	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks $(PAGES)/docs/monitoring/grafana
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md) $(PAGES)/docs
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*.*) $(PAGES)/docs/examples
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/testing/*) $(PAGES)/docs/examples/testing
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/hooks/*) $(PAGES)/docs/examples/hooks
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/monitoring/*.yml) $(PAGES)/docs/monitoring
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/monitoring/grafana/*) $(PAGES)/docs/monitoring/grafana
 uninstall: uninstall-pages uninstall-bank
 uninstall-pages:
 	rm -rf $(PAGES)
@@ -125,8 +127,10 @@ DRIVERS = pgbouncer libpq-dev odbc-postgresql python3-pyodbc libdbd-pg-perl pyth
 SUITES = python3-pytest golang-go golang-github-lib-pq-dev
 # those for Node, from npm; they stay in test/clients/node_modules
 NODE_DRIVERS = cd test/clients && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+# what docs/monitoring/ is for
+MONITORING = prometheus prometheus-postgres-exporter prometheus-sql-exporter
 test:
-	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX)
+	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX) $(MONITORING)
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(NODE_DRIVERS); else false; fi || echo "npm is not to be had here: the drivers for Node are left out"
 	@test/run.sh
 

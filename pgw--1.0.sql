@@ -1680,15 +1680,185 @@ AS 'MODULE_PATHNAME', 'pgw_read_metrics_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 	SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
 COMMENT ON FUNCTION pgw.read_metrics() IS
-	'Internal: the rows of the view pgw.metrics.';
+	'Internal: the rows of the view pgw.metrics that are counted, or stand in tables.';
 
-CREATE VIEW pgw.metrics AS SELECT m.name, m.labels, m.value FROM pgw.read_metrics() m;
+-- As labels a check and what it is of: health() has `bank:NAME` and `worker:NAME`, while a name may hold a colon, too.
+CREATE FUNCTION pgw.health_metrics() RETURNS TABLE (name text, labels jsonb, value double precision)
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off AS
+$$
+	WITH h AS MATERIALIZED (
+		SELECT split_part(c.check_name, ':', 1) AS check_name, substr(c.check_name, strpos(c.check_name || ':', ':') + 1) AS subject,
+			c.status, c.details
+		FROM pgw.health() c
+	), l AS (
+		SELECT h.*, CASE check_name WHEN 'bank' THEN jsonb_build_object('livemode', details->>'livemode', 'bank', subject)
+			ELSE '{}' END AS of_what
+		FROM h WHERE status <> 'locked' AND (check_name = 'bank' OR subject = '')
+	)
+	SELECT 'pgw_' || s.word, '{}'::jsonb, s.yes::int::float8
+	FROM pgw.health_summary() u CROSS JOIN LATERAL (VALUES ('live', u.live), ('ready', u.ready), ('degraded', u.degraded)) s (word, yes)
+	UNION ALL
+	SELECT 'pgw_health_status', jsonb_strip_nulls(jsonb_build_object('livemode', CASE check_name WHEN 'bank' THEN details->>'livemode' END,
+		'check', check_name, 'subject', nullif(subject, ''))), array_position('{ok,warning,error,locked}', status)::float8 - 1
+	FROM h
+	UNION ALL
+	SELECT f.metric, coalesce(f.labels, l.of_what), CASE jsonb_typeof(d.value) WHEN 'number' THEN (d.value #>> '{}')::float8
+		WHEN 'boolean' THEN d.value::boolean::int WHEN 'array' THEN jsonb_array_length(d.value) END
+	FROM l CROSS JOIN LATERAL jsonb_each(l.details) d
+	JOIN (VALUES
+		('worker', 'last_turn_age_seconds', 'pgw_worker_last_turn_age_seconds', NULL::jsonb),
+		('worker', 'last_commit_age_seconds', 'pgw_worker_last_commit_age_seconds', NULL),
+		('worker', 'last_error_age_seconds', 'pgw_worker_last_error_age_seconds', NULL),
+		('worker', 'failures', 'pgw_worker_failures', NULL),
+		('worker_mode', 'under_way', 'pgw_draining_under_way', NULL),
+		('worker_mode', 'held_back', 'pgw_draining_held_back', NULL),
+		('restored', 'paused', 'pgw_paused', NULL),
+		('subscriptions', 'subscriptions', 'pgw_subscriptions', NULL),
+		('state_file', 'written', 'pgw_state_file_written', NULL),
+		('origin', 'count', 'pgw_foreign_origin', NULL),
+		('origin', 'oldest_age_seconds', 'pgw_foreign_origin_age_seconds', NULL),
+		('prepared_transactions', 'count', 'pgw_prepared_transactions', NULL),
+		('transaction_ids', 'age', 'pgw_transaction_id_age', NULL),
+		('transaction_ids', 'multixact_age', 'pgw_multixact_id_age', NULL),
+		('code_of_others', 'functions', 'pgw_code_of_others', NULL),
+		('privileges', 'unexplained', 'pgw_unexplained_privileges', NULL),
+		('banks', 'enabled', 'pgw_banks_enabled', '{"livemode": "true"}'),
+		('banks', 'enabled_for_tests', 'pgw_banks_enabled', '{"livemode": "false"}'),
+		('bank', 'enabled', 'pgw_bank_enabled', NULL),
+		('bank', 'failures', 'pgw_bank_consecutive_failures', NULL),
+		('bank', 'clock_ahead_seconds', 'pgw_bank_clock_ahead_seconds', NULL),
+		('bank_versions', 'open', 'pgw_former_bank_versions_open', NULL),
+		('quotas', 'refused', 'pgw_quotas_refusing', NULL),
+		('connections', 'capacity', 'pgw_connections', '{"state": "capacity"}'),
+		('connections', 'bank_called', 'pgw_connections', '{"state": "used"}'),
+		('notify_queue', 'usage', 'pgw_notify_queue_usage_ratio', NULL),
+		('partitions', 'this_month', 'pgw_event_partition_present', '{"month": "this"}'),
+		('partitions', 'next_month', 'pgw_event_partition_present', '{"month": "next"}'),
+		('partitions', 'default_partition_bytes', 'pgw_default_partition_bytes', NULL),
+		('table_locks', 'waited_for_seconds', 'pgw_table_lock_wait_seconds', NULL),
+		('table_locks', 'refused_for_seconds', 'pgw_worker_lock_refused_seconds', NULL),
+		('baseline', 'faults', 'pgw_baseline_faults', NULL),
+		('baseline', 'guards_altered', 'pgw_baseline_guards_altered', NULL)
+	) f (check_name, detail, metric, labels) ON f.check_name = l.check_name AND f.detail = d.key
+	WHERE jsonb_typeof(d.value) IN ('number', 'boolean', 'array')
+	UNION ALL
+	SELECT 'pgw_bank_key_usable', of_what, (details->>'secret' IN ('readable', 'none needed'))::int FROM l WHERE check_name = 'bank'
+	UNION ALL
+	SELECT 'pgw_bank_key_refused', of_what, (details->>'credentials_rejected_at' IS NOT NULL)::int FROM l WHERE check_name = 'bank'
+$$;
+COMMENT ON FUNCTION pgw.health_metrics() IS
+	'Internal: what pgw.health() and pgw.health_summary() say, as rows of the view pgw.metrics.';
+
+CREATE VIEW pgw.metrics AS SELECT m.name, m.labels, m.value FROM pgw.read_metrics() m
+	UNION ALL SELECT h.name, h.labels, h.value FROM pgw.health_metrics() h;
 COMMENT ON VIEW pgw.metrics IS
 	'Counters, durations (in seconds) and gauges of this database, ready for a Prometheus exporter '
 	'(docs/monitoring.md).';
 COMMENT ON COLUMN pgw.metrics.name IS 'The metric''s name; those that end in _total only grow.';
 COMMENT ON COLUMN pgw.metrics.labels IS 'What the value is of: a JSON object of texts.';
 COMMENT ON COLUMN pgw.metrics.value IS 'The value: a number, seconds where the name ends in _seconds.';
+
+-- docs/monitoring.md has the same names; a test compares the two, and either with what is there.
+CREATE FUNCTION pgw.metric_families(OUT name text, OUT type text, OUT help text) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+$$
+	VALUES
+		('pgw_stats_since_timestamp_seconds', 'gauge', 'Since when this database is counted.'),
+		('pgw_events_total', 'counter', 'Events written.'),
+		('pgw_transactions_total', 'counter', 'Attempts that ended.'),
+		('pgw_transaction_duration_seconds', 'histogram', 'From the call to the end of an attempt.'),
+		('pgw_declines_total', 'counter', 'Payments that were declined, by error code.'),
+		('pgw_failures_total', 'counter', 'Payments that failed, by error code.'),
+		('pgw_bank_calls_total', 'counter', 'Requests to banks.'),
+		('pgw_bank_call_duration_seconds', 'histogram', 'How long requests to banks took.'),
+		('pgw_notifications_total', 'counter', 'Notifications that came for banks.'),
+		('pgw_alerts_total', 'counter', 'Alerts raised.'),
+		('pgw_recovery_scans_total', 'counter', 'Scans of the worker.'),
+		('pgw_live', 'gauge', '1 while a restart of the server would not help.'),
+		('pgw_ready', 'gauge', '1 while a payment would be taken.'),
+		('pgw_degraded', 'gauge', '1 while something needs a person soon.'),
+		('pgw_health_status', 'gauge', 'A row of pgw.health(): 0 ok, 1 warning, 2 error, 3 could not be looked at.'),
+		('pgw_worker_up', 'gauge', '1 while this database has a worker.'),
+		('pgw_worker_last_turn_age_seconds', 'gauge', 'Since the last turn of the worker.'),
+		('pgw_worker_last_commit_age_seconds', 'gauge', 'Since the last commit of the worker.'),
+		('pgw_worker_last_error_age_seconds', 'gauge', 'Since the last error of the worker.'),
+		('pgw_worker_failures', 'gauge', 'How often the worker ended with an error in a row.'),
+		('pgw_worker_lock_refused_seconds', 'gauge', 'For how long locks have kept the worker from its work.'),
+		('pgw_paused', 'gauge', '1 while the worker begins nothing new.'),
+		('pgw_draining_under_way', 'gauge', 'What is not finished yet while the worker drains.'),
+		('pgw_draining_held_back', 'gauge', 'Submitted payments that are held back while the worker drains.'),
+		('pgw_slots', 'gauge', 'Places for callers that wait.'),
+		('pgw_connections', 'gauge', 'Requests to banks in flight, and how many may be.'),
+		('pgw_quotas_refusing', 'gauge', 'Merchants and roles refused by their quota within ten minutes.'),
+		('pgw_queue', 'gauge', 'Submitted payments that wait for the worker.'),
+		('pgw_queue_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_in_doubt', 'gauge', 'Charges whose outcome is unknown.'),
+		('pgw_in_doubt_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_pending', 'gauge', 'Charges of which the bank says that it has not decided.'),
+		('pgw_pending_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_refunding', 'gauge', 'Charges that are being given back.'),
+		('pgw_refunding_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_refunding_stuck', 'gauge', 'Those of them that take longer than pgw.refund_stuck_after.'),
+		('pgw_refunding_stuck_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_accepted', 'gauge', 'What a bank has accepted and may still fail.'),
+		('pgw_accepted_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_reviews', 'gauge', 'Payments in manual review.'),
+		('pgw_reviews_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_callers_undecided', 'gauge', 'Approved charges whose caller has not ended its transaction.'),
+		('pgw_callers_undecided_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_put_off', 'gauge', 'Transactions whose next request cannot be made.'),
+		('pgw_put_off_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_foreign_origin', 'gauge', 'Open payments of another cluster or database.'),
+		('pgw_foreign_origin_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_prepared_transactions', 'gauge', 'Transactions of this database prepared for more than five minutes.'),
+		('pgw_banks_enabled', 'gauge', 'Banks that can take payments.'),
+		('pgw_bank_enabled', 'gauge', '1 while the bank can take payments.'),
+		('pgw_bank_last_success_timestamp_seconds', 'gauge', 'When the bank last did its work.'),
+		('pgw_bank_consecutive_failures', 'gauge', 'Failed calls since the last success.'),
+		('pgw_bank_breaker_open', 'gauge', '1 while the bank is left alone.'),
+		('pgw_bank_key_usable', 'gauge', '1 while the file of the key can be used.'),
+		('pgw_bank_key_refused', 'gauge', '1 while the bank refuses the key.'),
+		('pgw_bank_clock_ahead_seconds', 'gauge', 'How far the clock of the bank is ahead for sure.'),
+		('pgw_former_bank_versions_open', 'gauge', 'Open payments that go by a bank as it was.'),
+		('pgw_subscriptions', 'gauge', 'Subscriptions that write tables of pgw.'),
+		('pgw_state_file_written', 'gauge', '1 when pgw.state could be written.'),
+		('pgw_code_of_others', 'gauge', 'Functions of others with the rights of the owner of pgw.'),
+		('pgw_unexplained_privileges', 'gauge', 'Privileges that pgw.grant_access() has not given.'),
+		('pgw_baseline_faults', 'gauge', 'Objects of pgw that are not as CREATE EXTENSION has made them; at most 20.'),
+		('pgw_baseline_guards_altered', 'gauge', 'Guards of these objects that are off or altered.'),
+		('pgw_event_partition_present', 'gauge', '1 while the partition for events of the month is attached.'),
+		('pgw_default_partition_bytes', 'gauge', 'Size of the default partition for events.'),
+		('pgw_table_lock_wait_seconds', 'gauge', 'For how long somebody has waited for a table of pgw.'),
+		('pgw_notify_queue_usage_ratio', 'gauge', 'How full the NOTIFY queue of the cluster is.'),
+		('pgw_transaction_id_age', 'gauge', 'Age of the oldest transaction id of the cluster.'),
+		('pgw_multixact_id_age', 'gauge', 'Age of the oldest multixact id of the cluster.')
+$$;
+COMMENT ON FUNCTION pgw.metric_families() IS
+	'Name, type and meaning of each metric; of a histogram pgw.metrics has NAME_bucket, NAME_sum and NAME_count.';
+
+-- Samples of a family follow each other, in the order of the view, which has buckets as they grow.
+CREATE FUNCTION pgw.metrics_text(openmetrics boolean DEFAULT false) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET extra_float_digits = 1 AS
+$$
+	WITH m AS MATERIALIZED (
+		SELECT v.name, v.labels, v.value, row_number() OVER () AS n FROM pgw.metrics v
+	), sample AS (
+		SELECT f.ordinality AS family, m.n, m.name || coalesce('{' || l.list || '}', '') || ' ' || m.value || E'\n' AS line
+		FROM m JOIN pgw.metric_families() WITH ORDINALITY f (name, type, help, ordinality)
+			ON m.name = f.name OR f.type = 'histogram' AND m.name IN (f.name || '_bucket', f.name || '_sum', f.name || '_count')
+		CROSS JOIN LATERAL (
+			SELECT string_agg(key || '="' || replace(replace(replace(e.value, '\', '\\'), '"', '\"'), E'\n', '\n') || '"', ',' ORDER BY key)
+			FROM jsonb_each_text(m.labels) e) l (list)
+	)
+	SELECT string_agg(format(E'# HELP %s %s\n# TYPE %1$s %3$s\n%4$s',
+			CASE WHEN $1 AND f.type = 'counter' THEN regexp_replace(f.name, '_total$', '') ELSE f.name END,
+			f.help, f.type, s.lines), '' ORDER BY f.ordinality)
+		|| CASE WHEN $1 THEN E'# EOF\n' ELSE '' END
+	FROM pgw.metric_families() WITH ORDINALITY f (name, type, help, ordinality)
+	JOIN (SELECT family, string_agg(line, '' ORDER BY n) FROM sample GROUP BY family) s (family, lines) ON s.family = f.ordinality
+$$;
+COMMENT ON FUNCTION pgw.metrics_text(boolean) IS
+	'pgw.metrics in the text format of Prometheus, or in that of OpenMetrics (docs/monitoring.md).';
 
 CREATE FUNCTION pgw.run_recovery(OUT looked_at bigint, OUT resolved bigint, OUT given_back bigint, OUT to_review bigint,
 	OUT retried bigint, OUT bank_calls bigint, OUT complete boolean)
@@ -1786,7 +1956,8 @@ $$
 			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment,receive_notification}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions}'),
-		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL, '{health,read_metrics}'),
+		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL,
+			'{health,read_metrics,health_metrics,metric_families,metrics_text}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
 			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),

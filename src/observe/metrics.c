@@ -45,7 +45,8 @@ typedef struct Record
 	uint8 kind;
 	uint8 end;
 	uint8 bank;
-	int64 us; /* is_end: since the call */
+	uint8 error; /* end: declined or failed */
+	int64 us;    /* is_end: since the call */
 } Record;
 
 int pgw_refund_stuck_after = 30 * 60;
@@ -204,6 +205,14 @@ forget_records(void)
 	}
 }
 
+/* Those whose code is counted. */
+static bool
+is_error(int kind, int end)
+{
+	return kind == PGW_KIND_PAYMENT &&
+		   (end == PGW_ATTEMPT_END_DECLINED || end == PGW_ATTEMPT_END_FAILED);
+}
+
 static void
 count_records(void)
 {
@@ -219,6 +228,8 @@ count_records(void)
 		if (r->is_end)
 		{
 			count(&b->banks[r->bank].ends[r->kind][r->end], 1);
+			if (is_error(r->kind, r->end))
+				count(&b->banks[r->bank].errors[r->error], 1);
 			count_time(&b->times[r->livemode][r->kind][r->end], r->us);
 		}
 		else
@@ -327,6 +338,18 @@ end_of(const PgwAttempt *attempt)
 	}
 }
 
+static uint8
+error_index(const char *code)
+{
+	size_t n;
+	const PgwErrorInfo *table = pgw_error_table(&n);
+	const PgwErrorInfo *info = pgw_error_find(code);
+
+	Assert(n < PGW_METRICS_ERRORS);
+	return (uint8) (info != NULL ? Min(info - table, PGW_METRICS_ERRORS - 1)
+								 : PGW_METRICS_ERRORS - 1);
+}
+
 static void
 advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n)
 {
@@ -359,6 +382,7 @@ advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n
 		r->kind = (uint8) attempt->kind;
 		r->end = (uint8) end;
 		r->bank = (uint8) bank_index(b, attempt->bank, attempt->livemode);
+		r->error = error_index(attempt->error_code);
 		r->us = now > attempt->created_at ? now - attempt->created_at : 0;
 	}
 }

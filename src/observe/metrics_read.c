@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "base/json_writer.h"
+#include "core/base/error_codes.h"
 #include "observe/metrics_shmem.h"
 
 static const char *const end_names[PGW_NATTEMPT_ENDS] = {
@@ -92,35 +93,31 @@ typedef struct Reader
 	void *arg;
 } Reader;
 
-/* NAME_count, NAME_sum and the quantiles of NAME, with two labels and the mode. */
+/* The histogram NAME, with two labels and the mode; nothing while nothing was counted. */
 static void
 put_times(const Reader *r, const char *name, PgwTimes *h, bool livemode, const char *label1,
 		  const char *value1, const char *label2, const char *value2)
 {
-	static const struct
-	{
-		double q;
-		const char *text;
-	} quantiles[] = {{0.5, "0.5"}, {0.95, "0.95"}, {0.99, "0.99"}};
-	uint64_t counts[PGW_HISTOGRAM_BUCKETS];
-	uint64 total = 0;
 	const char *mode = mode_name(livemode);
-	char *labels = make_labels(3, "livemode", mode, label1, value1, label2, value2);
+	const char *labels = make_labels(3, "livemode", mode, label1, value1, label2, value2);
+	uint64 counts[PGW_HISTOGRAM_BUCKETS];
+	uint64 total = 0;
 
+	/* each bucket is read once, so that they grow whatever is counted meanwhile */
 	for (int i = 0; i < PGW_HISTOGRAM_BUCKETS; i++)
 	{
-		counts[i] = pg_atomic_read_u64(&h->counts[i]);
-		total += counts[i];
+		total += pg_atomic_read_u64(&h->counts[i]);
+		counts[i] = total;
 	}
 	if (total == 0)
 		return;
-	for (int i = 0; i < lengthof(quantiles); i++)
-		r->put(r->arg, name,
-			   make_labels(4, "livemode", mode, label1, value1, label2, value2, "quantile",
-						   quantiles[i].text),
-			   pgw_histogram_quantile(counts, quantiles[i].q));
-	r->put(r->arg, psprintf("%s_count", name), labels, (double) total);
+	for (int i = 0; i < PGW_HISTOGRAM_BUCKETS; i++)
+		r->put(r->arg, psprintf("%s_bucket", name),
+			   make_labels(4, "livemode", mode, label1, value1, label2, value2, "le",
+						   pgw_histogram_bound(i)),
+			   (double) counts[i]);
 	r->put(r->arg, psprintf("%s_sum", name), labels, (double) pg_atomic_read_u64(&h->sum_us) / 1e6);
+	r->put(r->arg, psprintf("%s_count", name), labels, (double) total);
 }
 
 static double
@@ -136,6 +133,26 @@ result_name(int result)
 	if (result == PGW_RESULT_NEVER_SENT)
 		return "never_sent";
 	return result == PGW_RESULT_NO_ANSWER ? "no_answer" : pgw_outcome_name((PgwOutcome) result);
+}
+
+/* Declines and failures of payments, by code: they are as many as pgw_error_table() has. */
+static void
+put_errors(const Reader *r, PgwBankCounters *k)
+{
+	size_t n;
+	const PgwErrorInfo *table = pgw_error_table(&n);
+
+	for (int i = 0; i < PGW_METRICS_ERRORS; i++)
+	{
+		const char *code = i < n ? table[i].code : "other";
+		uint64 times = pg_atomic_read_u64(&k->errors[i]);
+
+		if (times > 0)
+			r->put(
+				r->arg, pgw_error_is_decline(code) ? "pgw_declines_total" : "pgw_failures_total",
+				make_labels(3, "livemode", mode_name(k->livemode), "bank", k->name, "code", code),
+				(double) times);
+	}
 }
 
 static void
@@ -155,6 +172,7 @@ put_bank(const Reader *r, PgwBankCounters *k)
 					   (double) n);
 		}
 	}
+	put_errors(r, k);
 	for (int op = 0; op < PGW_NOPS; op++)
 	{
 		const char *name = pgw_op_name((PgwBankOp) op);
@@ -167,8 +185,8 @@ put_bank(const Reader *r, PgwBankCounters *k)
 								   "result", result_name(result)),
 					   (double) n);
 		}
-		put_times(r, "pgw_bank_call_seconds", &k->call_times[op], k->livemode, "bank", k->name,
-				  "operation", name);
+		put_times(r, "pgw_bank_call_duration_seconds", &k->call_times[op], k->livemode, "bank",
+				  k->name, "operation", name);
 	}
 	for (int v = 0; v < PGW_NNOTIFICATION_VERDICTS; v++)
 	{
@@ -179,7 +197,7 @@ put_bank(const Reader *r, PgwBankCounters *k)
 				   (double) n);
 	}
 	if ((n = pg_atomic_read_u64(&k->last_success)) > 0)
-		r->put(r->arg, "pgw_bank_last_success_seconds",
+		r->put(r->arg, "pgw_bank_last_success_timestamp_seconds",
 			   make_labels(2, "livemode", mode, "bank", k->name), epoch((TimestampTz) n));
 }
 
@@ -194,8 +212,9 @@ put_mode(const Reader *r, PgwCounters *b, bool livemode)
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 	{
 		for (int end = 0; end < PGW_NATTEMPT_ENDS; end++)
-			put_times(r, "pgw_transaction_seconds", &b->times[livemode][kind][end], livemode,
-					  "operation", pgw_kind_name((PgwKind) kind), "outcome", end_names[end]);
+			put_times(r, "pgw_transaction_duration_seconds", &b->times[livemode][kind][end],
+					  livemode, "operation", pgw_kind_name((PgwKind) kind), "outcome",
+					  end_names[end]);
 	}
 }
 
@@ -208,7 +227,7 @@ pgw_metrics_each(PgwMetricPut put, void *arg)
 
 	if (b == NULL)
 		return;
-	put(arg, "pgw_stats_since_seconds", "{}", epoch(b->since));
+	put(arg, "pgw_stats_since_timestamp_seconds", "{}", epoch(b->since));
 	put(arg, "pgw_recovery_scans_total", "{}", (double) pg_atomic_read_u64(&b->scans));
 	for (int mode = true; mode >= false; mode--)
 		put_mode(&r, b, mode);

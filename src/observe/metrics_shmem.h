@@ -40,6 +40,9 @@ typedef enum PgwAttemptEnd
 #define PGW_RESULT_NO_ANSWER (PGW_NOUTCOMES + 1)
 #define PGW_NRESULTS (PGW_NOUTCOMES + 2)
 
+/* A code's place in pgw_error_table(); the last: one that is not there. */
+#define PGW_METRICS_ERRORS 128
+
 typedef struct PgwTimes
 {
 	pg_atomic_uint64 sum_us;
@@ -51,6 +54,7 @@ typedef struct PgwBankCounters
 	char name[64];
 	bool livemode; /* as long as there is a bank of that name */
 	pg_atomic_uint64 ends[PGW_NKINDS][PGW_NATTEMPT_ENDS];
+	pg_atomic_uint64 errors[PGW_METRICS_ERRORS]; /* of payments that were declined or failed */
 	pg_atomic_uint64 calls[PGW_NOPS][PGW_NRESULTS];
 	PgwTimes call_times[PGW_NOPS];
 	pg_atomic_uint64 last_success; /* TimestampTz */

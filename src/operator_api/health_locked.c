@@ -59,8 +59,7 @@ pgw_health_require(Oid caller, const char *level)
 			PG_RE_THROW();
 		FlushErrorState();
 		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("pgw.health() cannot see who may ask it"),
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("pgw cannot see who may ask this"),
 				 errdetail("Somebody holds or awaits a lock on pgw.access_grants (pg_locks)."),
 				 errhint("pgw's owner and superusers need no grant; pgw.health_summary() reads no "
 						 "table.")));

@@ -180,7 +180,7 @@ bank_status(const PgwBankSeen *seen, bool breaker_open, bool key_unusable, bool 
 }
 
 static void
-check_bank(PgwHealthReport *r, const char *name, bool enabled, const char *secret,
+check_bank(PgwHealthReport *r, const char *name, bool enabled, bool livemode, const char *secret,
 		   const char *breakers, const char *ca_file)
 {
 	bool no_trust = ca_file != NULL && access(ca_file, R_OK) != 0;
@@ -199,6 +199,7 @@ check_bank(PgwHealthReport *r, const char *name, bool enabled, const char *secre
 		status = PGW_HEALTH_OK;
 	pgw_health_detail(r, "bank", name);
 	pgw_health_detail_bool(r, "enabled", enabled);
+	pgw_health_detail_bool(r, "livemode", livemode);
 	pgw_health_detail(r, "secret",
 					  problem != NULL  ? problem
 					  : secret != NULL ? "readable"
@@ -229,7 +230,7 @@ pgw_health_check_banks(PgwHealthReport *r)
 			"SELECT b.name, b.enabled::text, b.secret, (SELECT jsonb_agg(jsonb_build_object('operations', s.operation_group,"
 			" 'state', s.state, 'failures', s.failures, 'opened_at', s.opened_at)) FROM pgw.bank_states s"
 			" WHERE s.bank = b.name AND s.state <> 'closed')::text, b.settings->>'ca_file',"
-			" (NOT b.livemode)::text FROM pgw.banks b ORDER BY b.priority, b.name",
+			" b.livemode::text FROM pgw.banks b ORDER BY b.priority, b.name",
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the banks could not be read");
 	n = SPI_processed;
@@ -238,12 +239,13 @@ pgw_health_check_banks(PgwHealthReport *r)
 		HeapTuple row = SPI_tuptable->vals[i];
 		TupleDesc desc = SPI_tuptable->tupdesc;
 		bool on = strcmp(SPI_getvalue(row, desc, 2), "true") == 0;
+		bool livemode = strcmp(SPI_getvalue(row, desc, 6), "true") == 0;
 
-		if (strcmp(SPI_getvalue(row, desc, 6), "true") == 0)
-			test += on;
-		else
+		if (livemode)
 			enabled += on;
-		check_bank(r, SPI_getvalue(row, desc, 1), on, SPI_getvalue(row, desc, 3),
+		else
+			test += on;
+		check_bank(r, SPI_getvalue(row, desc, 1), on, livemode, SPI_getvalue(row, desc, 3),
 				   SPI_getvalue(row, desc, 4), SPI_getvalue(row, desc, 5));
 	}
 	SPI_freetuptable(SPI_tuptable);

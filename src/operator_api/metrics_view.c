@@ -1,8 +1,9 @@
 /*
- * metrics_view.c - pgw.metrics
+ * metrics_view.c - pgw.metrics: counters, and what stands in tables
  *
  * Owns nothing.  The counters are observe/metrics.h's; what is under way is counted in the tables
- * (gauges.h).
+ * (gauges.h).  What pgw.health() looks at is added by the view itself.  Like pgw.health() it waits
+ * for nobody: figures of a table that is locked are left out, as who counts must see the rest.
  */
 #include "postgres.h"
 
@@ -17,9 +18,10 @@
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "exchange/exchange_status.h"
+#include "observe/alerts.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
-#include "sql_function/check_access.h"
+#include "operator_api/health_locked.h"
 #include "sql_function/owner.h"
 #include "sql_function/result_set.h"
 
@@ -99,21 +101,56 @@ put_query(Sheet *sheet, const char *query)
 }
 
 static void
-put_tables(Sheet *sheet)
+put_work(void *arg)
 {
 	PgwGaugesByMode g;
 
 	pgw_gauges_read(&g, pgw_now());
 	for (int livemode = true; livemode >= false; livemode--)
-		put_gauges(sheet, livemode, &g.of[livemode]);
+		put_gauges(arg, livemode, &g.of[livemode]);
+}
+
+static void
+put_breakers(void *arg)
+{
 	put_query(
-		sheet,
+		arg,
 		"SELECT 'pgw_bank_breaker_open', jsonb_build_object('livemode', b.livemode::text, 'bank', s.bank, 'operations', s.operation_group)::text,"
 		" (s.state <> 'closed')::int::float8 FROM pgw.bank_states s JOIN pgw.banks b ON b.name = s.bank ORDER BY 2");
+}
+
+/*
+ * Those that never came, too: what begins at 1 is no increase to whoever watches a counter.  An
+ * alert about a bank or a payment that is gone counts as one about real money.
+ */
+static void
+put_alerts(void *arg)
+{
 	put_query(
-		sheet,
-		"SELECT 'pgw_alerts_total', jsonb_build_object('kind', a.kind)::text, sum(a.told)::float8"
-		" FROM pgw.alert_state a GROUP BY a.kind ORDER BY a.kind");
+		arg,
+		"WITH told AS (SELECT a.kind, coalesce(t.livemode, b.livemode, true) AS livemode, sum(a.told) AS n FROM pgw.alert_state a"
+		"  LEFT JOIN pgw.payment_transactions t ON t.transaction_id = a.transaction_id LEFT JOIN pgw.banks b ON b.name = a.bank GROUP BY 1, 2)"
+		" SELECT 'pgw_alerts_total', jsonb_build_object('livemode', livemode::text, 'kind', kind)::text, coalesce(n, 0)::float8"
+		" FROM unnest('" PGW_ALERT_KINDS
+		"'::text[]) k (kind) CROSS JOIN (VALUES (true), (false)) m (livemode) FULL JOIN told USING (kind, livemode) ORDER BY 2");
+}
+
+/* What is left out because somebody has a lock, health() has as rows that say so. */
+static void
+put_unless_locked(void (*figures)(void *arg), Sheet *sheet)
+{
+	ErrorData *edata = pgw_health_try(figures, sheet);
+
+	if (edata != NULL && edata->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(edata);
+}
+
+static void
+put_tables(Sheet *sheet)
+{
+	put_unless_locked(put_work, sheet);
+	put_unless_locked(put_breakers, sheet);
+	put_unless_locked(put_alerts, sheet);
 }
 
 Datum
@@ -122,8 +159,9 @@ pgw_read_metrics_1_0(PG_FUNCTION_ARGS)
 	Sheet sheet;
 	Oid caller;
 	int sec_context;
+	int nest_level = pgw_health_bound_waits();
 
-	pgw_require(GetUserId(), "monitor", NULL);
+	pgw_health_require(GetUserId(), "monitor");
 	sheet.store = pgw_result_set(fcinfo, &sheet.desc);
 	pgw_metrics_each(put, &sheet);
 	put_exchange(&sheet);
@@ -136,5 +174,6 @@ pgw_read_metrics_1_0(PG_FUNCTION_ARGS)
 	PopActiveSnapshot();
 	SPI_finish();
 	pgw_become_caller(caller, sec_context);
+	pgw_health_unbound_waits(nest_level);
 	return (Datum) 0;
 }

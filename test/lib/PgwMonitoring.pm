@@ -60,7 +60,7 @@ sub figures_agree
 		"$what: payments by mode, bank and outcome");
 	for my $mode (map { qq({"livemode": "$_"}) } 'true', 'false')
 	{
-		is(figure($node, 'pgw_transaction_seconds_count', $mode), figure($node, 'pgw_transactions_total', $mode), "$what: a duration for each, $mode");
+		is(figure($node, 'pgw_transaction_duration_seconds_count', $mode), figure($node, 'pgw_transactions_total', $mode), "$what: a duration for each, $mode");
 	}
 	my @calls = grep { $_->{finished} } @{ bank_log($bank, 10000) };
 	is(figure($node, 'pgw_bank_calls_total', '{"livemode": "true"}') - figure($node, 'pgw_bank_calls_total', '{"livemode": "true", "result": "never_sent"}'), scalar @calls, "$what: bank calls, as the bank saw them");

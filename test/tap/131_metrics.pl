@@ -38,13 +38,19 @@ part($node, 'figures', sub {
 	is(join(',', map { $_->state } @s), '00000,00000,00000', 'a mixed load');
 	figures_agree($node, $bank, 'after a mixed load');
 	is(figure($node, 'pgw_transactions_total', '{"outcome": "given_back"}'), 7, 'seven were given back');
+	for my $what (['declined', 'pgw_declines_total'], ['failed', 'pgw_failures_total'])
+	{
+		is(sql("SELECT string_agg(labels->>'code' || ' ' || value, ',' ORDER BY labels->>'code') FROM pgw.metrics WHERE name = '$what->[1]'"),
+			sql("SELECT string_agg(error_code || ' ' || n, ',' ORDER BY error_code) FROM (SELECT t.error_code, count(*) n FROM pgw.payment_transactions t JOIN pgw.payments p USING (transaction_id)
+				WHERE t.status = 'Failed' AND p.status = '$what->[0]' GROUP BY 1) x"), "$what->[0] by code");
+	}
 
 	# a prepared transaction's events count
 	$s[0]->run('BEGIN; ' . pay('2pc') . "; PREPARE TRANSACTION 'gid'");
 	$s[0]->run("COMMIT PREPARED 'gid'");
 	is($s[0]->state, '00000', 'a prepared payment');
 	figures_agree($node, $bank, 'after two-phase commit');
-	ok(figure($node, 'pgw_stats_since_seconds') <= time && figure($node, 'pgw_stats_since_seconds') > time - 3600, 'since when');
+	ok(figure($node, 'pgw_stats_since_timestamp_seconds') <= time && figure($node, 'pgw_stats_since_timestamp_seconds') > time - 3600, 'since when');
 	is(figure($node, $_), 0, "nothing is under way: $_") for qw(pgw_queue pgw_in_doubt pgw_pending pgw_refunding pgw_accepted pgw_reviews pgw_callers_undecided);
 });
 
@@ -75,12 +81,13 @@ part($node, 'durations', sub {
 	$_->{h}->finish for @p;
 	my $longest = time - $began;	# nor can a call have taken longer than all of this
 	is(figure($node, 'pgw_bank_calls_total', '{"bank": "slow", "operation": "charge", "result": "approved"}'), 3, 'three slow calls');
-	for my $q ('0.5', '0.95', '0.99')
-	{
-		my $seconds = figure($node, 'pgw_bank_call_seconds', qq({"bank": "slow", "quantile": "$q"}));
-		ok($seconds > 0.36 && $seconds < 1.2 * $longest, "the quantile $q of calls of 400 ms: $seconds s");
-	}
-	my $sum = figure($node, 'pgw_bank_call_seconds_sum', '{"bank": "slow"}');
+	my %up_to = map { $_ => figure($node, 'pgw_bank_call_duration_seconds_bucket', qq({"bank": "slow", "le": "$_"})) } qw(0.3 3600 +Inf);
+	is(join(' ', map { $up_to{$_} } '0.3', '3600', '+Inf'), '0 3 3', 'calls of 400 ms took more than 0.3 s, and end in the last bucket');
+	is(sql(q{SELECT count(*) FROM (SELECT value < lag(value) OVER (PARTITION BY labels - 'le' ORDER BY (CASE labels->>'le' WHEN '+Inf' THEN 'Infinity' ELSE labels->>'le' END)::float8) AS falls
+			FROM pgw.metrics WHERE name LIKE '%\_bucket') b WHERE falls}), 0, 'buckets only grow with their bound');
+	is(sql(q{SELECT count(*) FROM pgw.metrics b JOIN pgw.metrics c ON c.labels = b.labels - 'le' AND c.name = replace(b.name, '_bucket', '_count') WHERE b.labels->>'le' = '+Inf' AND b.value <> c.value}),
+		0, 'and the last one has them all');
+	my $sum = figure($node, 'pgw_bank_call_duration_seconds_sum', '{"bank": "slow"}');
 	ok($sum >= 1.2 && $sum < 3 * $longest, "their sum: $sum s");
 	sql("DELETE FROM pgw.banks WHERE name = 'slow'");
 });

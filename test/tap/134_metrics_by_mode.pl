@@ -15,7 +15,7 @@ sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_p
 part($node, 'tests', sub {
 	my $live = '{"livemode": "true"}';
 	my $test = '{"livemode": "false"}';
-	my @names = qw(pgw_transactions_total pgw_events_total pgw_bank_calls_total pgw_transaction_seconds_count);
+	my @names = qw(pgw_transactions_total pgw_events_total pgw_bank_calls_total pgw_transaction_duration_seconds_count);
 	for my $i (1 .. 2) { is(sql(pay("real$i")), 'captured', 'a real payment') }
 	wait_rest($node, $bank);
 	my @before = map { figure($node, $_, $live) } @names;
@@ -24,7 +24,7 @@ part($node, 'tests', sub {
 	is(join(',', map { figure($node, $_, $live) } @names), join(',', @before), 'what is counted of real ones has not moved');
 	is(figure($node, 'pgw_transactions_total', '{"livemode": "false", "bank": "test", "outcome": "captured"}'), 3, 'three, of the test bank');
 	is(figure($node, 'pgw_bank_calls_total', $test), 4, 'its calls');
-	is(sql("SELECT count(*) FROM pgw.metrics WHERE name ~ '^pgw_(transaction|event|bank|queue|in_doubt|refunding|reviews|callers|put_off)' AND coalesce(labels->>'livemode', '') NOT IN ('true', 'false')"),
+	is(sql("SELECT count(*) FROM pgw.metrics WHERE name ~ '^pgw_(transactions?_(t|d)|events|banks?_|queue|in_doubt|refunding|reviews|callers|put_off)' AND coalesce(labels->>'livemode', '') NOT IN ('true', 'false')"),
 		0, 'no figure of payments or banks is without it');
 	change_settings($node, 'pgw.worker_mode' => 'paused');
 	sql(submit('test-later', bank => 'test'));

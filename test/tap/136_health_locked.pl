@@ -62,6 +62,8 @@ part($node, 'granted', sub {
 	like(told($locked, 'all tables'), qr/\baccepted\b.*\bbanks\b.*\bpartitions\b.*\breviews\b/, 'those that read tables are locked');
 	is(told("SELECT count(*) FROM pgw.health() WHERE status = 'locked' AND NOT details->'sessions' \@> '[{\"pid\": " . $s->backend . ", \"granted\": true}]'", 'all tables'), 0, 'and name the session');
 	is(told("SELECT status FROM pgw.health() WHERE check_name = 'worker_mode'", 'all tables'), 'ok', 'the others are looked at');
+	is(told("SELECT string_agg(DISTINCT value::text, ',') FROM pgw.metrics WHERE name IN ('pgw_worker_up', 'pgw_queue') OR name = 'pgw_health_status' AND labels->>'check' = 'banks'", 'all tables'),
+		'1,3', 'the figures wait for nobody either: what stands in tables is left out, and the status says so');
 	is(told(q(SELECT status FROM pgw.health() WHERE check_name = 'launcher'; SHOW lock_timeout), 'all tables'), "ok\n0", "the session's own lock_timeout stays");
 
 	$s->run('ROLLBACK');
@@ -70,7 +72,7 @@ part($node, 'granted', sub {
 	my $asking = PgwSession->new($node);
 	$asking->run("SET ROLE eye; SELECT count(*) FROM pgw.health()");
 	is($asking->state, '55P03', 'who needs a grant does not wait for the grants');
-	like($asking->err, qr/pgw\.health\(\) cannot see who may ask it.*HINT:.*health_summary/s, 'and is told what to do');
+	like($asking->err, qr/pgw cannot see who may ask this.*HINT:.*health_summary/s, 'and is told what to do');
 	$s->run('ROLLBACK');
 	$asking->run('SELECT count(*) FROM pgw.health()');
 	is($asking->state, '00000', 'then it may');
