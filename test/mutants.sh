@@ -115,6 +115,7 @@ PENDING_ONCE:214_shown:a refund that the bank takes its time for
 REFUND_UNKNOWN:200_answers:given back once
 RESTORED_PAUSE:105_safeguards:copy
 CALLER_LOCKS:240_ddl:between
+CALL_DEADLINE:257_calls_bounded:lock_timeout
 LOCK_DEADLINE:245_lock_deadline:SHARE held on pgw.payments
 NEVER_WAIT:240_ddl:background
 WORK_LIMIT:241_foreign_code:deferred

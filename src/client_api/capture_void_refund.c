@@ -26,6 +26,7 @@
 #include "base/debug_points.h"
 #include "base/json_writer.h"
 #include "base/new_id.h"
+#include "client_api/bounded_call.h"
 #include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
@@ -268,7 +269,8 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 	attempt.actor = &actor;
 	pgw_event_members_started(&members, &attempt);
 	pgw_event_members_into(&members, &started);
-	if (pgw_store_claim_operation(&attempt, &started, &existing) == PGW_CLAIM_EXISTS)
+	if (pgw_store_claim_operation(&attempt, &started, pgw_bounded_call_deadline(), &existing) ==
+		PGW_CLAIM_EXISTS)
 		/* by a caller with this id on another payment */
 		return replay(fcinfo, o, &existing);
 	if (!PGW_MUTATED(OPERATION_CLAIM))
@@ -295,7 +297,7 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	pgw_require(GetUserId(), "client", NULL);
 	pgw_require_version();
 	pgw_become_owner(&o.caller, &o.sec_context);
-	pgw_tables_lock(0);
+	pgw_tables_lock(pgw_bounded_call_deadline());
 	find_payment(&o, &p);
 
 	/*
@@ -315,20 +317,38 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	return result;
 }
 
-Datum
-pgw_capture_payment_1_0(PG_FUNCTION_ARGS)
+static Datum
+capture_payment(PG_FUNCTION_ARGS)
 {
 	return operate(fcinfo, PGW_KIND_CAPTURE, "pgw.capture_payment()");
 }
 
 Datum
-pgw_void_payment_1_0(PG_FUNCTION_ARGS)
+pgw_capture_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, capture_payment);
+}
+
+static Datum
+void_payment(PG_FUNCTION_ARGS)
 {
 	return operate(fcinfo, PGW_KIND_VOID, "pgw.void_payment()");
 }
 
 Datum
-pgw_refund_payment_1_0(PG_FUNCTION_ARGS)
+pgw_void_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, void_payment);
+}
+
+static Datum
+refund_payment(PG_FUNCTION_ARGS)
 {
 	return operate(fcinfo, PGW_KIND_REFUND, "pgw.refund_payment()");
+}
+
+Datum
+pgw_refund_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, refund_payment);
 }

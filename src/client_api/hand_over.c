@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "client_api/bounded_call.h"
 #include "client_api/hand_over.h"
 #include "core/base/none_if_empty.h"
 #include "exchange/commit_signal.h"
@@ -167,6 +168,7 @@ pgw_hand_over_wait(TimestampTz deadline, PgwWaited *waited, int n)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	pgw_bounded_call_answered(deadline);
 }
 
 /*

@@ -21,6 +21,7 @@
 #include "base/json_writer.h"
 #include "base/new_id.h"
 #include "card_guard/card_refusals.h"
+#include "client_api/bounded_call.h"
 #include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
 #include "core/base/error_codes.h"
@@ -140,6 +141,8 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pgw_pay_require_writable(function);
 
 	validate(pay);
+	pay->deadline = pgw_pay_deadline(pay->args.timeout_isnull, pay->args.timeout_ms);
+	pgw_bounded_call_until(pay->deadline);
 	pgw_statement_calls_check(fcinfo, pay->args.client_request_id);
 	pgw_require(GetUserId(), "client", pay->args.merchant);
 	pgw_require_version();
@@ -148,7 +151,6 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pgw_pay_require_merchant(pay);
 
 	pay->raise = pay->args.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
-	pay->deadline = pgw_pay_deadline(pay->args.timeout_isnull, pay->args.timeout_ms);
 	pay->capture_op = pgw_op_name(pgw_charge_operation(pay->checked.capture, is_submit));
 }
 

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 
 #include "base/debug_points.h"
+#include "client_api/bounded_call.h"
 #include "client_api/hand_over.h"
 #include "client_api/pay_common.h"
 #include "client_api/save_answer.h"
@@ -91,8 +92,8 @@ process_with_open_tables(PgwPay *pay, FunctionCallInfo fcinfo)
 	return result;
 }
 
-Datum
-pgw_process_payment_1_0(PG_FUNCTION_ARGS)
+static Datum
+process_payment(PG_FUNCTION_ARGS)
 {
 	PgwPay pay;
 	PgwAttempt attempt;
@@ -109,4 +110,10 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 	}
 	pgw_pay_end(&pay);
 	return result;
+}
+
+Datum
+pgw_process_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, process_payment);
 }

@@ -36,6 +36,7 @@
 
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "client_api/bounded_call.h"
 #include "client_api/bundle_errors.h"
 #include "client_api/calls_in_one_statement.h"
 #include "client_api/hand_over.h"
@@ -327,6 +328,7 @@ static void
 begin_again(PgwBundle *b)
 {
 	b->deadline = Max(b->deadline, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AGAIN_MS));
+	pgw_bounded_call_until(b->deadline);
 	b->has_asked = false;
 	for (int i = 0; i < b->n; i++)
 	{
@@ -387,6 +389,7 @@ read_arguments(FunctionCallInfo fcinfo, PgwBundle *b)
 	if (timeout_ms < 0 || timeout_ms > PGW_MAX_TIMEOUT_MS)
 		pgw_raise_fault("timeout", "out_of_range", "must be 0 to 24 hours");
 	b->deadline = pgw_pay_deadline(isnull, timeout_ms);
+	pgw_bounded_call_until(b->deadline);
 	b->atomic = DatumGetBool(pgw_arg(fcinfo, "atomic", &isnull));
 	if (isnull)
 		pgw_raise_fault("atomic", "required", "must not be null");
@@ -432,8 +435,8 @@ begin(FunctionCallInfo fcinfo, PgwBundle *b, Oid *caller, int *sec_context)
 	}
 }
 
-Datum
-pgw_process_payments_1_0(PG_FUNCTION_ARGS)
+static Datum
+process_payments(PG_FUNCTION_ARGS)
 {
 	PgwBundle b;
 	TupleDesc desc;
@@ -450,4 +453,10 @@ pgw_process_payments_1_0(PG_FUNCTION_ARGS)
 		pgw_bundle_put(&b.members[i], store, desc);
 	pgw_become_caller(caller, sec_context);
 	return (Datum) 0;
+}
+
+Datum
+pgw_process_payments_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, process_payments);
 }

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/json_writer.h"
+#include "client_api/bounded_call.h"
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
 #include "core/base/buf_json.h"
@@ -104,8 +105,8 @@ load(const pg_uuid_t *payment_id, PgwPayment *p, PgwAttempt *attempt, bool *have
 	return false;
 }
 
-Datum
-pgw_get_payment_1_0(PG_FUNCTION_ARGS)
+static Datum
+get_payment(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t id = arg_payment_id(fcinfo);
 	PgwPayment p;
@@ -128,7 +129,13 @@ pgw_get_payment_1_0(PG_FUNCTION_ARGS)
 }
 
 Datum
-pgw_find_payment_1_0(PG_FUNCTION_ARGS)
+pgw_get_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, get_payment);
+}
+
+static Datum
+find_payment(PG_FUNCTION_ARGS)
 {
 	char *request_id = pgw_arg_text(fcinfo, "client_request_id");
 	char *merchant = pgw_arg_text(fcinfo, "merchant");
@@ -163,6 +170,12 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 	}
 	pgw_become_caller(caller, sec_context);
 	return (Datum) 0;
+}
+
+Datum
+pgw_find_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, find_payment);
 }
 
 /*
@@ -212,6 +225,7 @@ read_wait_arguments(FunctionCallInfo fcinfo, pg_uuid_t *id, TimestampTz *deadlin
 		pgw_raise_faults(pgw_json_array_of(faults));
 	*id = arg_payment_id(fcinfo);
 	*deadline = pgw_deadline(timeout_ms);
+	pgw_bounded_call_until(*deadline);
 }
 
 /* As load(), but PW404 when there is none, or none that this role may see. */
@@ -237,8 +251,8 @@ pause_until(long pause_ms, TimestampTz deadline)
 	CHECK_FOR_INTERRUPTS();
 }
 
-Datum
-pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
+static Datum
+wait_for_payment(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t id;
 	PgwPayment p;
@@ -275,7 +289,13 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 }
 
 Datum
-pgw_payment_history_1_0(PG_FUNCTION_ARGS)
+pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, wait_for_payment);
+}
+
+static Datum
+payment_history(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t id = arg_payment_id(fcinfo);
 	PgwAttempt *attempts;
@@ -319,4 +339,10 @@ pgw_payment_history_1_0(PG_FUNCTION_ARGS)
 	}
 	pgw_become_caller(caller, sec_context);
 	return (Datum) 0;
+}
+
+Datum
+pgw_payment_history_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, payment_history);
 }

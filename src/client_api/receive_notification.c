@@ -30,6 +30,7 @@
 #include "bank/bank_config.h"
 #include "base/clock.h"
 #include "base/new_id.h"
+#include "client_api/bounded_call.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "core/notification/given_headers.h"
@@ -436,7 +437,7 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 	r->nin_doubt = 0;
 	if (r->verdict == PGW_NOTIFICATION_ACCEPTED || r->verdict == PGW_NOTIFICATION_HINT)
 	{
-		pgw_tables_lock(0);
+		pgw_tables_lock(pgw_bounded_call_deadline());
 		find_payment(r, bank);
 		if (r->verdict == PGW_NOTIFICATION_HINT || insert(r, bank))
 			have_it_asked(r);
@@ -491,8 +492,8 @@ result_datum(FunctionCallInfo fcinfo, const Received *r)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
-Datum
-pgw_receive_notification_1_0(PG_FUNCTION_ARGS)
+static Datum
+receive_notification(PG_FUNCTION_ARGS)
 {
 	const char *function = "pgw.receive_notification()";
 	const PgwBank *bank;
@@ -515,4 +516,10 @@ pgw_receive_notification_1_0(PG_FUNCTION_ARGS)
 	}
 	pgw_become_caller(caller, sec_context);
 	return result_datum(fcinfo, &r);
+}
+
+Datum
+pgw_receive_notification_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, receive_notification);
 }

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "client_api/bounded_call.h"
 #include "client_api/pay_common.h"
 #include "client_api/pause_submits.h"
 #include "core/base/none_if_empty.h"
@@ -132,8 +133,8 @@ claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t)
 	return inserted;
 }
 
-Datum
-pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
+static Datum
+submit_payment(PG_FUNCTION_ARGS)
 {
 	PgwPay pay;
 	PgwAttempt attempt;
@@ -164,4 +165,10 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 	result = pgw_pay_result(&pay, fcinfo, have_t ? &attempt : NULL, audience);
 	pgw_pay_end(&pay);
 	return result;
+}
+
+Datum
+pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return pgw_bounded_call(fcinfo, submit_payment);
 }

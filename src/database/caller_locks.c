@@ -24,6 +24,7 @@
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
 #include "database/caller_locks.h"
+#include "database/table_locks.h"
 #include "database/table_locks_internal.h"
 #include "exchange/exchange_shmem.h"
 
@@ -319,7 +320,7 @@ pgw_tables_enter(TimestampTz deadline)
 			patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PATIENCE_MS);
 		if (GetCurrentTimestamp() >= patience ||
 			(deadline != 0 && GetCurrentTimestamp() >= deadline))
-			pgw_lock_raise_busy(
+			pgw_table_raise_busy(
 				"a table of pgw that this transaction has used before is wanted by a DDL statement");
 		pause_a_moment();
 	}

@@ -35,6 +35,7 @@
 
 #include "core/base/mutant.h"
 #include "database/foreign_code.h"
+#include "database/wait_limit.h"
 
 static bool
 is_foreign(Oid function, void *context)
@@ -114,20 +115,27 @@ int
 pgw_foreign_begin(bool foreign)
 {
 	int nest_level;
+	int left;
 
 	if (!foreign || PGW_MUTATED(FOREIGN_PATH))
 		return 0;
+	left = pgw_wait_limit_suspend();
 	nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	if (left > 0) /* the call's limit, as a setting: that code may have its own */
+		(void) set_config_option("lock_timeout", psprintf("%d", left), PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	return nest_level;
 }
 
 void
 pgw_foreign_end(int nest_level)
 {
-	if (nest_level > 0)
-		AtEOXact_GUC(true, nest_level);
+	if (nest_level <= 0)
+		return;
+	AtEOXact_GUC(true, nest_level);
+	pgw_wait_limit_resume();
 }
 
 /* A BEFORE ROW trigger for this event that is none of pgw's? */

@@ -43,6 +43,39 @@ pgw_tables_note_refusal(Oid relid)
 }
 
 void
+pgw_tables_refusal_is_over(void)
+{
+	PgwWorkerEntry *entry;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	entry = pgw_lock_entry();
+	if (entry != NULL)
+	{
+		entry->refused_at = entry->refused_since = 0;
+		entry->refused_table = InvalidOid;
+	}
+	LWLockRelease(pgw_lock);
+}
+
+void
+pgw_tables_note_kept_out(Oid relid)
+{
+	PgwWorkerEntry *entry;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	entry = pgw_lock_entry();
+	if (entry != NULL && !OidIsValid(relid))
+		entry->kept_out_since = 0;
+	else if (entry != NULL)
+	{
+		if (entry->kept_out_since == 0)
+			entry->kept_out_since = GetCurrentTimestamp();
+		entry->kept_out_of = relid;
+	}
+	LWLockRelease(pgw_lock);
+}
+
+void
 pgw_tables_note_limit(void)
 {
 	PgwWorkerEntry *entry;
@@ -75,6 +108,11 @@ pgw_tables_status(PgwTablesStatus *out)
 	{
 		out->refused_table = entry->refused_table;
 		out->refused_since = entry->refused_since;
+	}
+	if (entry != NULL && entry->kept_out_since != 0)
+	{
+		out->kept_out_of = entry->kept_out_of;
+		out->kept_out_since = entry->kept_out_since;
 	}
 	if (entry != NULL && entry->limited_at != 0 &&
 		!TimestampDifferenceExceeds(entry->limited_at, now, LIMIT_RECENT_MS))

@@ -60,7 +60,6 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"
-#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -76,6 +75,7 @@
 #include "database/relations.h"
 #include "database/table_locks.h"
 #include "database/table_locks_internal.h"
+#include "database/wait_limit.h"
 #include "exchange/exchange_shmem.h"
 
 bool pgw_waits_for_no_lock = false;
@@ -130,7 +130,7 @@ busy_detail(const char *reason)
 }
 
 void
-pgw_lock_raise_busy(const char *reason)
+pgw_table_raise_busy(const char *reason)
 {
 	ereport(
 		ERROR,
@@ -142,40 +142,33 @@ pgw_lock_raise_busy(const char *reason)
 		 errhidestmt(true), errhidecontext(true)));
 }
 
-/*
- * Acquired, or PW500 worker_busy when the deadline comes first (0: none).  lock_timeout is read
- * when the wait begins; this one may only shorten it.
- */
+/* Acquired, or PW500 worker_busy when the deadline comes first (0: none). */
 static void
 lock_until(Oid relid, LOCKMODE mode, TimestampTz deadline)
 {
-	int saved = LockTimeout;
-	int64 left =
-		deadline == 0 ? INT_MAX : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-	bool ours = left < INT_MAX && (saved <= 0 || left < saved) && !PGW_MUTATED(LOCK_DEADLINE);
+	PgwWaitLimit limit;
 	MemoryContext context = CurrentMemoryContext;
 
-	if (left <= 0)
-		pgw_lock_raise_busy("a table of pgw is locked");
+	if (deadline != 0 && GetCurrentTimestamp() >= deadline)
+		pgw_table_raise_busy("a table of pgw is locked");
+	pgw_wait_limit_begin(&limit, deadline);
 	PG_TRY();
 	{
-		if (ours)
-			LockTimeout = (int) left;
 		LockRelationOid(relid, mode);
 	}
 	PG_CATCH();
 	{
-		LockTimeout = saved;
-		if (ours && geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE)
+		pgw_wait_limit_end(&limit);
+		if (pgw_wait_limit_reached(&limit))
 		{
 			MemoryContextSwitchTo(context);
 			FlushErrorState();
-			pgw_lock_raise_busy("a table of pgw is locked");
+			pgw_table_raise_busy("a table of pgw is locked");
 		}
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	LockTimeout = saved;
+	pgw_wait_limit_end(&limit);
 }
 
 /*

@@ -15,6 +15,9 @@
  */
 extern void pgw_tables_lock(TimestampTz deadline);
 
+/* PW500 worker_busy: nothing was sent. */
+extern void pgw_table_raise_busy(const char *reason);
+
 /* One lock; waits where that is allowed. */
 extern void pgw_table_lock(Oid relid, LOCKMODE mode);
 /* The worker's, before plain statements; other processes leave it to the statement. */

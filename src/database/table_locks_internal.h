@@ -43,6 +43,5 @@ extern void pgw_lock_set_unlock(PgwLockSet *set);
 
 /* Does this process have a lock on it, at least as strong? */
 extern bool pgw_lock_is_held(Oid relid, LOCKMODE weakest);
-extern void pgw_lock_raise_busy(const char *reason); /* PW500 worker_busy */
 
 #endif

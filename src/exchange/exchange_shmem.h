@@ -88,8 +88,11 @@ typedef struct PgwWorkerEntry
 	TimestampTz refused_at;
 	TimestampTz refused_since; /* ... and did so since then */
 	Oid refused_table;         /* InvalidOid: not known which */
-	TimestampTz limited_at;    /* its work has run into a time limit; 0: never */
-	uint32 ring_head;          /* oldest signal */
+	/* calls cannot have a table that each of them needs, as the worker sees it; 0: they can */
+	TimestampTz kept_out_since;
+	Oid kept_out_of;
+	TimestampTz limited_at; /* its work has run into a time limit; 0: never */
+	uint32 ring_head;       /* oldest signal */
 	uint32 ring_count;
 	PgwSignal ring[PGW_RING_SIZE];
 	PgwHint hints[PGW_HINTS];

@@ -153,6 +153,10 @@ why_not_ready(const Facts *f)
 		return psprintf("cannot_write: the worker's last error is %s, %ld s ago",
 						unpack_sql_state(s->progress.sqlstate),
 						seconds_since(f, s->progress.failed_at));
+	if (f->tables.kept_out_since != 0 && !within(f, f->tables.kept_out_since, LOCKED_MS))
+		return psprintf("tables_locked: a lock has kept calls from a table that they need, or its "
+						"indexes, for %ld s (table_locks of pgw.health() names it)",
+						seconds_since(f, f->tables.kept_out_since));
 	locked = tables_are_locked(f, "its work");
 	if (locked != NULL && s->progress.committed_at < f->tables.refused_since)
 		return locked;

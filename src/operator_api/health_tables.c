@@ -206,8 +206,9 @@ pgw_health_check_transaction_ids(PgwHealthReport *r)
 }
 
 /*
- * Those for whom others wait at a table of pgw, because they have it or were there before; NULL:
- * nobody waits.  *age: for how many seconds the first one has waited.
+ * Those for whom others wait at a table of pgw, because they have it or were there before, and
+ * those who would be waited for by everybody; NULL: nobody.  *age: for how many seconds the first
+ * one has waited.
  */
 static char *
 sessions_in_the_way(double *age)
@@ -216,14 +217,16 @@ sessions_in_the_way(double *age)
 	char *seconds;
 
 	if (SPI_execute(
-			"SELECT jsonb_agg(DISTINCT jsonb_build_object('pid', b.pid, 'role', a.usename, 'state', a.state, 'transaction_began', a.xact_start,"
-			" 'table', w.relation::pg_catalog.regclass::text, 'locks', (SELECT jsonb_agg(l.mode || CASE WHEN l.granted THEN '' ELSE ' (awaited)' END ORDER BY l.mode)"
-			" FROM pg_catalog.pg_locks l WHERE l.pid = b.pid AND l.locktype = 'relation' AND l.database = w.database AND l.relation = w.relation)))::text,"
-			" coalesce(extract(epoch FROM clock_timestamp() - min(w.waitstart)), 0)::float8::text"
-			" FROM pg_catalog.pg_locks w CROSS JOIN LATERAL unnest(pg_catalog.pg_blocking_pids(w.pid)) b (pid)"
-			" LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid WHERE w.locktype = 'relation' AND NOT w.granted"
-			" AND w.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())"
-			" AND w.relation IN (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace)",
+			"WITH own AS MATERIALIZED (SELECT l.* FROM pg_catalog.pg_locks l WHERE l.locktype = 'relation'"
+			" AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())"
+			" AND l.relation IN (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace)),"
+			" way AS (SELECT b.pid, w.relation FROM own w CROSS JOIN LATERAL unnest(pg_catalog.pg_blocking_pids(w.pid)) b (pid) WHERE NOT w.granted"
+			" UNION SELECT w.pid, w.relation FROM own w WHERE w.granted AND w.mode = 'AccessExclusiveLock')"
+			" SELECT jsonb_agg(DISTINCT jsonb_build_object('pid', b.pid, 'role', a.usename, 'state', a.state, 'transaction_began', a.xact_start,"
+			" 'table', b.relation::pg_catalog.regclass::text, 'locks', (SELECT jsonb_agg(l.mode || CASE WHEN l.granted THEN '' ELSE ' (awaited)' END ORDER BY l.mode)"
+			" FROM own l WHERE l.pid = b.pid AND l.relation = b.relation)))::text,"
+			" coalesce(extract(epoch FROM clock_timestamp() - (SELECT min(w.waitstart) FROM own w WHERE NOT w.granted)), 0)::float8::text"
+			" FROM way b LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid",
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the locks could not be looked at");
 	sessions = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -238,6 +241,7 @@ pgw_health_check_table_locks(PgwHealthReport *r)
 {
 	PgwTablesStatus s;
 	double refused = 0;
+	double kept_out = 0;
 	double waited;
 	char *sessions = sessions_in_the_way(&waited);
 	double age;
@@ -245,12 +249,17 @@ pgw_health_check_table_locks(PgwHealthReport *r)
 	pgw_tables_status(&s);
 	if (s.refused_since != 0)
 		refused = (double) (GetCurrentTimestamp() - s.refused_since) / USECS_PER_SEC;
-	age = Max(refused, waited);
+	if (s.kept_out_since != 0)
+		kept_out = (double) (GetCurrentTimestamp() - s.kept_out_since) / USECS_PER_SEC;
+	age = Max(Max(refused, waited), kept_out);
 	pgw_health_detail_number(r, "tables_locked_for_callers", s.covered);
 	pgw_health_detail_number(r, "transactions_that_pay", s.callers);
 	pgw_health_detail(r, "refused_table",
 					  OidIsValid(s.refused_table) ? get_rel_name(s.refused_table) : NULL);
 	pgw_health_detail_number(r, "refused_for_seconds", refused);
+	pgw_health_detail(r, "calls_kept_from",
+					  OidIsValid(s.kept_out_of) ? get_rel_name(s.kept_out_of) : NULL);
+	pgw_health_detail_number(r, "calls_kept_for_seconds", kept_out);
 	pgw_health_detail_json(r, "sessions", sessions != NULL ? sessions : "[]");
 	pgw_health_detail_number(r, "waited_for_seconds", waited);
 	pgw_health_put(

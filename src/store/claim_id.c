@@ -16,7 +16,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -29,6 +28,7 @@
 #include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
+#include "database/wait_limit.h"
 #include "store/claim_id.h"
 #include "store/events.h"
 #include "store/events_internal.h"
@@ -51,53 +51,34 @@ raise_in_flight(void)
 static void
 wait_for_xid(TransactionId xid, TimestampTz deadline)
 {
-	int saved = LockTimeout;
-	int remaining;
-	bool ours;
+	PgwWaitLimit limit;
 	MemoryContext context = CurrentMemoryContext;
 
-	if (deadline == 0)
-	{
-		XactLockTableWait(xid, NULL, NULL, XLTW_None);
-		return;
-	}
-	remaining =
-		(int) Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX);
-	if (remaining <= 0)
+	if (deadline != 0 && GetCurrentTimestamp() >= deadline)
 	{
 		if (!pgw_conditional_xact_lock_table_wait(xid))
 			raise_in_flight();
 		return;
 	}
-	ours = (saved <= 0 || remaining < saved);
-
-	/* lock_timeout is read when the wait begins; this one may only shorten it. */
+	pgw_wait_limit_begin(&limit, deadline);
 	PG_TRY();
 	{
-		if (ours)
-			LockTimeout = remaining;
 		XactLockTableWait(xid, NULL, NULL, XLTW_None);
 	}
 	PG_CATCH();
 	{
-		LockTimeout = saved;
-		if (ours)
+		pgw_wait_limit_end(&limit);
+		/* The wait's own end: the caller's business.  A deadlock, a cancel: as they are. */
+		if (pgw_wait_limit_reached(&limit))
 		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-			ErrorData *edata = CopyErrorData();
-
-			/* The wait's own end: the caller's business.  A deadlock, a cancel: as they are. */
-			if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-			{
-				FlushErrorState();
-				raise_in_flight();
-			}
-			MemoryContextSwitchTo(old);
+			MemoryContextSwitchTo(context);
+			FlushErrorState();
+			raise_in_flight();
 		}
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	LockTimeout = saved;
+	pgw_wait_limit_end(&limit);
 }
 
 /*
@@ -230,7 +211,8 @@ pgw_store_operation(PgwKind kind, const char *client_request_id, const char *mer
 }
 
 PgwClaim
-pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, PgwAttempt *existing)
+pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, TimestampTz deadline,
+						  PgwAttempt *existing)
 {
 	Datum keys[3];
 
@@ -239,7 +221,7 @@ pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, PgwAttem
 	attempt->status = started->to;
 	attempt->step_order = 1;
 	if (claim(PGW_TABLE_TRANSACTIONS, operation_key_index, keys, 3, attempt, &attempt->place, false,
-			  0, existing) == PGW_CLAIM_EXISTS)
+			  deadline, existing) == PGW_CLAIM_EXISTS)
 		return PGW_CLAIM_EXISTS;
 	attempt->step_order = 0;
 	pgw_store_write_events(attempt, started, 1);

@@ -31,7 +31,7 @@ extern PgwClaim pgw_store_claim(PgwPayment *row, bool probed, TimestampTz deadli
  * payment is waited for, as in pgw_store_claim().
  */
 extern PgwClaim pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started,
-										  PgwAttempt *existing);
+										  TimestampTz deadline, PgwAttempt *existing);
 
 /* The operation of this kind under this id: committed or own. */
 extern bool pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant,

@@ -1,7 +1,8 @@
 /*
  * housekeeping.c - what the worker does now and then, for no attempt in particular: partitions for
  * the events of coming months; the banks' breakers, kept for the next worker; notifications, of
- * which old ones go, odd ones are told of, and those that wait are looked at again
+ * which old ones go, odd ones are told of, and those that wait are looked at again; a look whether
+ * calls can have their tables
  *
  * Owns nothing: when each is due next stands in the PgwHousekeeping of its worker.
  */
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "database/batch.h"
 #include "database/event_partitions.h"
+#include "database/watch_locks.h"
 #include "observe/notification_alerts.h"
 #include "queue/due_attempts.h"
 #include "store/said_by_bank.h"
@@ -30,6 +32,7 @@
 #define SAVE_RETRY_MS 10000
 #define ODD_MS (60 * 1000)
 #define REFUSED_MS 5000
+#define WATCH_MS 1000
 #define FORGET_MS (60 * 60 * 1000)
 /* A turn's part of a long list, so that nothing else waits: as many a second as can come in. */
 #define FORGET_MOST 1000
@@ -186,6 +189,11 @@ visit_waiting(PgwHousekeeping *h, TimestampTz now)
 void
 pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 {
+	if (pgw_is_due(h->next_watch, now, WATCH_MS))
+	{
+		h->next_watch = TimestampTzPlusMilliseconds(now, WATCH_MS);
+		(void) pgw_batch_transaction(pgw_tables_watch, NULL, false, NULL);
+	}
 	visit_waiting(h, now);
 	ensure_partitions(h, now);
 	keep_bank_health(h, now);

@@ -66,6 +66,8 @@ typedef enum PgwMutant
 	CALLER_LOCKS,
 	/* who has read a table before waits for DDL that has it, however long */
 	LOCK_DEADLINE,
+	/* only what table_locks.c locks for a call is waited for no longer than it has time */
+	CALL_DEADLINE,
 	NEVER_WAIT, /* the worker waits for relation locks, behind whoever queues */
 	/* what users have put onto pgw's tables may take as long as it likes in the worker */
 	WORK_LIMIT,
