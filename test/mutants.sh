@@ -172,6 +172,8 @@ CLAIM_ORDER:271_process_payments:in flight elsewhere
 NOTIFICATION_SIGNATURE:400_notifications:forged
 NOTIFIED_NOT_FOUND:400_notifications:not found
 EVIDENCE_COVERED:405_evidence:not the bank
+TRIED_FOR_EVER:178_refused_repeats:turns without an end
+TOO_MUCH_SHOWN:178_refused_repeats:a capture of more than was ordered
 ALWAYS_THERE:226_request_language:in one alternative
 DOUBTFUL_RULE:226_request_language:a rule for any page
 METHOD_FITS:226_request_language:a method that moves

@@ -158,8 +158,19 @@ pgw_step_operation_send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const
 	return true;
 }
 
+/* A refund may have had to wait until its charge was settled. */
+static int64
+tried_age_s(const PgwAttempt *attempt, const PgwBank *bank)
+{
+	int64 age_s = pgw_schedule_age_s(attempt->created_at);
+
+	return attempt->kind == PGW_KIND_REFUND
+			   ? age_s - pgw_connector_capabilities(bank->connector)->settles_after_s
+			   : age_s;
+}
+
 static void
-get_facts(PgwAttempt *attempt, const PgwStep *step, PgwOperationFacts *facts)
+get_facts(PgwAttempt *attempt, const PgwStep *step, const PgwBank *bank, PgwOperationFacts *facts)
 {
 	const PgwBankRequest *request = request_of(attempt);
 
@@ -173,6 +184,7 @@ get_facts(PgwAttempt *attempt, const PgwStep *step, PgwOperationFacts *facts)
 	facts->pending = attempt->pending_at_bank;
 	facts->key_age_s = pgw_schedule_age_s(request->key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(request));
+	facts->tried_age_s = tried_age_s(attempt, bank);
 	facts->deadline_s = pgw_step_deadline_s(attempt, pgw_step_doubt_since(request));
 }
 
@@ -195,7 +207,7 @@ pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, c
 	PgwOperationFacts facts;
 	PgwOperationStep next;
 
-	get_facts(attempt, step, &facts);
+	get_facts(attempt, step, bank, &facts);
 	next = pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, reason);
 	if (next == PGW_OPERATION_LOOKUP_REFUND)
 		pgw_step_operation_look_up(attempt, step, bank, p, PGW_OP_LOOKUP_REFUND);

@@ -15,7 +15,8 @@ use Time::HiRes 'time';
 # rejected: answered with "bad request".  unread: answered with a yes, which says "much" of what was captured, returned or voided; nothing is done.
 # refused: refused all the same.  The first look after that says nothing (nameless), shows another charge (other); or, for a second, shows the charge as
 # it was before (early) or that there is none (gone).
-# stern: it is refused, and not done.
+# stern: it is refused, and not done.  endless: it is not done, and answered with what nobody understands, each time.  toomuch: answered with more than
+# was ordered, each time.
 my @charges;
 
 sub sale
@@ -36,6 +37,7 @@ sub change
 	my ($path, $form, $charge) = @_;
 	my $no = { ref => $form->{ref}, state => 'no' };
 	if ($charge->{tok} =~ /unread/ && !$charge->{asked}) { $charge->{asked}++; return { %$charge, map { $_ => 'much' } qw(taken returned void) } }
+	if ($charge->{tok} =~ /endless|toomuch/) { $charge->{asked}++; return $charge->{tok} =~ /endless/ ? { ref => $form->{ref}, state => 'what' } : { %$charge, taken => 5000 } }
 	return $no if $charge->{asked}++ && $charge->{tok} !~ /unread/ || $charge->{tok} =~ /stern/;
 	$do{$path}->($charge, $form->{sum});
 	$charge->{done_at} = time;
@@ -96,6 +98,10 @@ $looks{operations}{$_} = { %{ $keyed{operations}{$_} }, answer => { rules => \@r
 # ... and nobody knows when
 my %unsaid = (%looks, capabilities => { %{ $keyed{capabilities} }, multiple_captures => JSON::PP::true });
 add_dialect($node, $bank, looks => \%looks, account => 'one');
+# ... of one that knows no keys, so that each request has its own
+add_dialect($node, $bank, keyless => { %looks, capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, partial_capture => JSON::PP::true, lookup_consistent_after_seconds => 0 } }, account => 'one');
+# ... and one that knows them, and has no look-up
+add_dialect($node, $bank, showy => { %keyed, operations => { %{ $keyed{operations} }, capture => $looks{operations}{capture} } }, account => 'one');
 add_dialect($node, $bank, unsaid => \%unsaid, account => 'one');
 add_dialect($node, $bank, keyed => \%keyed, account => 'one');
 add_dialect($node, $bank, blind => \%blind, account => 'one');
@@ -216,6 +222,29 @@ part($node, 'an operation whose answer cannot be read', sub {
 	sql('BEGIN; ' . payment_sql('unread-back', bank => 'looks', token => 'unread-back') . '; ROLLBACK');
 	ok(comes_to($node, 'unread-back', 'Refunded'), 'a give-back whose answer cannot be read');
 	is(books('unread-back'), '1000 1000 open asked 2', 'is done once');
+});
+
+# It cannot be right, and would be the same each time.
+part($node, 'a capture of more than was ordered', sub {
+	for my $dialect ('showy', 'looks')
+	{
+		pay($node, "toomuch-$dialect", bank => $dialect, token => "toomuch-$dialect", capture => 'manual');
+		request_operation($node, 'capture', "toomuch-$dialect", "toomuch-$dialect-1", 600);
+	}
+	ok(comes_to($node, 'toomuch-showy-1', 'RequiresManualReview'), 'for a person');
+	is(review_reason('toomuch-showy-1'), 'amount_mismatch', 'because it is not what was ordered');
+	is(books('toomuch-showy'), '0 0 open asked 2', 'and was asked for once more, with its key');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = 'toomuch-looks-1'") > 3 }, 60), 'where a look-up shows that nothing is taken, it is asked for again');
+});
+
+# Each request has another key, each look shows that nothing was done: that goes on as long as one doubt would.
+part($node, 'turns without an end', sub {
+	change_settings($node, 'pgw.unknown_deadline' => '3s');
+	pay($node, 'endless', bank => 'keyless', token => 'endless', capture => 'manual');
+	request_operation($node, 'capture', 'endless', 'endless-1', 600);
+	ok(comes_to($node, 'endless-1', 'RequiresManualReview'), 'for a person');
+	is(review_reason('endless-1'), 'deadline', 'when the deadline is over');
+	change_settings($node, 'pgw.unknown_deadline' => '1d');
 });
 
 $node->stop('fast');

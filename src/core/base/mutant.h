@@ -254,6 +254,8 @@ typedef enum PgwMutant
 	SETTING_BESIDE,     /* ... and goes with a setting that is missing beside it */
 	PAID_BY_NOTHING,    /* a charge leaves that holds neither the token nor the card */
 	DOUBTFUL_RULE,      /* what a proxy may say is taken for the bank's word */
+	TRIED_FOR_EVER,     /* each new key of an operation has a deadline of its own */
+	TOO_MUCH_SHOWN,     /* a capture that shows more than was ordered is repeated */
 	METHOD_FITS         /* a look-up may change something, and a GET may move money */
 } PgwMutant;
 

@@ -51,6 +51,13 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 		pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s, facts->answered);
 
 	*reason = NULL;
+	/* whatever a bank answers, in turns that allow the next request, it is not asked for ever */
+	if (facts->resend_allowed && !PGW_MUTATED(TRIED_FOR_EVER) &&
+		pgw_unknown_outcome_is_overdue(facts->tried_age_s, facts->deadline_s, false))
+	{
+		*reason = "deadline";
+		return PGW_OPERATION_REVIEW;
+	}
 	if (facts->resend_allowed || facts->unsent)
 		return PGW_OPERATION_SEND;
 	if (pgw_unknown_outcome_is_overdue(facts->doubt_age_s, facts->deadline_s, facts->pending))
@@ -422,6 +429,16 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 			if (!pgw_shown_belied(&what, in->answer) && !is_unreadable(in))
 			{
 				done(in, NULL, d);
+				return;
+			}
+			/*
+			 * More than was ordered: another order's, perhaps, which is recorded by the time of the
+			 * next look.  Said again under the same key it is the bank's word, and would be so each
+			 * time.
+			 */
+			if (in->in_doubt && pgw_shown_too_much(&what, in->answer))
+			{
+				mismatch(in, d);
 				return;
 			}
 			break;

@@ -45,6 +45,11 @@ typedef struct PgwOperationFacts
 	/* since the first request of this doubt: asking again must not put the deadline off */
 	int64_t doubt_age_s;
 	/*
+	 * since it was asked for, or could be done: each new key begins another doubt, but the time for
+	 * all of them is one deadline
+	 */
+	int64_t tried_age_s;
+	/*
 	 * how long the bank is asked about an outcome that it does not tell (a month while it says
 	 * pending); 0: without end
 	 */

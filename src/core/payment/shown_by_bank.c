@@ -160,6 +160,13 @@ pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
 }
 
 bool
+pgw_shown_too_much(const PgwAsked *asked, const PgwAnswer *a)
+{
+	return asked->op == PGW_OP_CAPTURE && a->captured > asked->before + asked->amount &&
+		   !PGW_MUTATED(TOO_MUCH_SHOWN);
+}
+
+bool
 pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 {
 	if (PGW_MUTATED(BELIED_APPROVAL))

@@ -61,6 +61,9 @@ extern PgwShown pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a);
  */
 extern bool pgw_shown_undone_by_void(const PgwAsked *asked, const PgwAnswer *a);
 
+/* Does it show more captured than this order and those before it can have come to? */
+extern bool pgw_shown_too_much(const PgwAsked *asked, const PgwAnswer *a);
+
 /*
  * The bank says yes to a capture, void, refund or cancellation, and in the same answer shows that
  * it was not done: a refund answered with the document of the charge, say, which it leaves as it
