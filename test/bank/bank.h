@@ -259,6 +259,7 @@ typedef struct Order
 	bool capture_closes; /* one capture, and the rest is released */
 	bool accepts_only;   /* does what it accepts a while later */
 	bool void_stops;     /* ends also what waits for the card holder */
+	bool or_void;        /* of a refund: what is not captured is voided */
 } Order;
 
 /* what the bank did */

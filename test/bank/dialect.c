@@ -27,6 +27,7 @@
 
 EMBED(stripe);
 EMBED(checkout);
+EMBED(adyen);
 
 static bool dialect_parse(Request *req);
 
@@ -54,7 +55,14 @@ static Dialect dialects[] = {{.name = "reference",
 							  .parse = dialect_parse,
 							  .answer = dialect_answer,
 							  .error = dialect_error,
-							  .text = dialect_text_checkout}};
+							  .text = dialect_text_checkout},
+							 {.name = "adyen",
+							  .root = "/adyen",
+							  .keys = true,
+							  .parse = dialect_parse,
+							  .answer = dialect_answer,
+							  .error = dialect_error,
+							  .text = dialect_text_adyen}};
 
 void
 dialect_die(const Dialect *d, const char *what, const char *name)
@@ -182,9 +190,8 @@ operation_of(const Request *req, json_object *request, json_object *params)
  * {"at": place, "between": [before, after]} it is what stands between these two.
  */
 static char *
-take(json_object *request, json_object *params, const char *name)
+take_from(json_object *from, json_object *params)
 {
-	json_object *from = dialect_member(dialect_member(request, "take"), name);
 	json_object *between = dialect_member(from, "between");
 	json_object *value = NULL;
 	const char *at = json_object_get_string(between ? dialect_member(from, "at") : from);
@@ -206,6 +213,19 @@ take(json_object *request, json_object *params, const char *name)
 		return NULL;
 	text = xalloc((size_t) (end - start) + 1);
 	memcpy(text, start, (size_t) (end - start));
+	return text;
+}
+
+/* ... by the request's name for it; of several places the first where something stands. */
+static char *
+take(json_object *request, json_object *params, const char *name)
+{
+	json_object *from = dialect_member(dialect_member(request, "take"), name);
+	size_t n = json_object_is_type(from, json_type_array) ? json_object_array_length(from) : 0;
+	char *text = n == 0 ? take_from(from, params) : NULL;
+
+	for (size_t i = 0; i < n && text == NULL; i++)
+		text = take_from(json_object_array_get_idx(from, i), params);
 	return text;
 }
 
@@ -353,6 +373,7 @@ read_order(Request *req, json_object *request, json_object *params)
 	o->capture_closes =
 		json_object_get_boolean(dialect_member(req->dialect->data, "capture_closes"));
 	o->accepts_only = json_object_get_boolean(dialect_member(req->dialect->data, "accepts_only"));
+	o->or_void = json_object_get_boolean(dialect_member(request, "or_void"));
 	o->void_stops = json_object_get_boolean(dialect_member(req->dialect->data, "void_stops"));
 	return true;
 }
@@ -372,7 +393,8 @@ headers_are_good(Request *req)
 	json_object *data = req->dialect->data;
 	json_object *pinned = dialect_member(data, "headers");
 	const char *scheme = json_object_get_string(dialect_member(data, "authorization"));
-	const char *value = header(req, "Authorization");
+	const char *where = json_object_get_string(dialect_member(data, "secret_header"));
+	const char *value = header(req, where != NULL ? where : "Authorization");
 	size_t len = strlen(scheme);
 
 	free(req->key);

@@ -388,7 +388,10 @@ bank_do(Request *req, Outcome *out)
 			do_void(req, out, now);
 			break;
 		case OP_REFUND:
-			do_refund(req, out, now);
+			if (o->or_void && out->charge->captured + accepted_amount(&captures, out->charge) == 0)
+				do_void(req, out, now);
+			else
+				do_refund(req, out, now);
 			break;
 		case OP_CANCEL:
 			do_cancel(req, out, now);

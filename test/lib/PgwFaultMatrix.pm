@@ -38,11 +38,13 @@ sub unsettled_rule
 {
 	my ($b) = @_;
 	return $b->{unsettled} ? "jsonb_set(jsonb_insert(definition::jsonb, '{operations,refund,answer,rules,0}', '{\"status\": [402, 409], \"when\": $b->{unsettled}, \"outcome\": \"refund_refused_unsettled\"}'), '{v}', '2')"
-	  : 'definition::jsonb';
+	  : %{ $b->{capabilities} // {} } ? 'definition::jsonb'
+	  : 'definition'; # as it is: its order may matter
 }
 
 # name => { connector, root, capabilities (those of the connector that are changed), blind (nothing can be found out), asks (faults after which its API
-# offers no way), unsettled (what it says when it refunds nothing of what is not settled) }: a simulator for each, and a cluster.
+# offers no way), unsettled (what it says when it refunds nothing of what is not settled), row (more of its row), tells (what it says by itself, while it is waited for) }:
+# a simulator for each, and a cluster.
 sub matrix_banks
 {
 	my (%banks) = @_;
@@ -58,6 +60,8 @@ sub matrix_banks
 		my $calls = 'jsonb_set(' x keys %{ $b->{capabilities} };
 		$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) SELECT 'm_$name', $calls@{[ unsettled_rule($b) ]}$changes FROM pgw.connectors WHERE name = '$b->{connector}';
 			INSERT INTO pgw.banks (name, connector, base_url, secret, livemode, request_timeout) VALUES ('$name', 'm_$name', '$b->{sim}{url}" . ($b->{root} // '') . "', 'bank', false, '1s')");
+		my %row = $b->{row} ? $b->{row}->($node, $b->{sim}) : ();
+		$node->safe_psql('postgres', "UPDATE pgw.banks SET $_ = '$row{$_}' WHERE name = '$name'") for sort keys %row;
 		bank_control($b->{sim}, settings => { unsettled => \1 }) if $b->{unsettled};
 	}
 	return $node;
@@ -75,10 +79,13 @@ sub pay
 
 sub at_rest
 {
-	return 1 if wait_until(sub { my ($rc, $out) = $node->psql('postgres', "SELECT 1 FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown') LIMIT 1"); $rc == 0 && $out eq '' }, 90);
+	return 1 if wait_until(sub { tell_all(); my ($rc, $out) = $node->psql('postgres', "SELECT 1 FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown') LIMIT 1"); $rc == 0 && $out eq '' }, 90);
 	diag('not at rest: ' . sql("SELECT string_agg(client_request_id || ' ' || status, ', ') FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"));
 	return 0;
 }
+
+# What the banks say by themselves; a server that comes up again may not hear it yet.
+sub tell_all { eval { $_->{tells}->($node, $_->{name}, $_->{sim}) } for grep { $_->{tells} } values %bank; return }
 
 # The charges that a bank has approved for a request id: captured/refunded of each that it keeps, "gone" of the others.
 sub charge_stands

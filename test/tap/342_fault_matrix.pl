@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwAdyen;
 use PgwFaultMatrix;
 use PgwTest;
 use Test::More;
@@ -15,6 +16,8 @@ my $node = matrix_banks(
 	formbank_unsettled => { connector => 'formbank', blind => 1, unsettled => '{"/resp/code": "40"}' },
 	# of an error it keeps nothing under the key, and it is not published when its look-ups show everything
 	checkout => { connector => 'checkout', root => '/checkout', asks => { '500_before' => 1 } },
+	# it can be asked nothing: what it says by itself is all that there is, and of an error before anything was done it says nothing
+	adyen => { connector => 'adyen', asks => { '500_before' => 1 }, row => \&adyen_row, tells => \&adyen_tell },
 	stripe => { connector => 'stripe', root => '/stripe', capabilities => { lookup_consistent_after_seconds => 3 } });
 my %looks = (checkout => 1, json => 1, stripe => 1);
 
