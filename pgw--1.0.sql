@@ -574,10 +574,12 @@ CREATE TABLE pgw.payment_transactions (
 	refund_key text,
 	refund_key_used_at timestamptz,
 	refund_asked_at timestamptz,
+	refund_reference text,
 	cancelled_at timestamptz,
 	capture_key text,
 	capture_key_used_at timestamptz,
 	capture_asked_at timestamptz,
+	capture_reference text,
 	abandoned_at timestamptz,
 	put_off_since timestamptz,
 	put_off_reason text,
@@ -688,6 +690,8 @@ COMMENT ON COLUMN pgw.payment_transactions.refund_key_used_at IS
 COMMENT ON COLUMN pgw.payment_transactions.refund_asked_at IS
 	'When the last request of the give-back ended, or was last seen under way: "not found" counts only some time '
 	'after that.';
+COMMENT ON COLUMN pgw.payment_transactions.refund_reference IS
+	'The bank''s own id of the give-back, as its answer to the last request has named it; NULL: it has not.';
 COMMENT ON COLUMN pgw.payment_transactions.cancelled_at IS
 	'When the bank first confirmed a cancellation whose success does not say that it stops what is still on its way: '
 	'it is repeated; NULL: none, or it is not needed.';
@@ -710,6 +714,9 @@ COMMENT ON COLUMN pgw.payment_transactions.capture_key_used_at IS
 COMMENT ON COLUMN pgw.payment_transactions.capture_asked_at IS
 	'When the last request of that capture ended, or was last seen under way: "not found" counts only some time '
 	'after that.';
+COMMENT ON COLUMN pgw.payment_transactions.capture_reference IS
+	'The bank''s own id of what took the money of a payment, as far as it has named one beside the charge''s; NULL: it '
+	'has not. Of kind capture that is bank_reference.';
 COMMENT ON COLUMN pgw.payment_transactions.maybe_at_another_bank IS
 	'True: it was restored, and the original may have gone on with it to another bank of the same token_scope.';
 COMMENT ON COLUMN pgw.payment_transactions.error_answered IS
@@ -1640,9 +1647,10 @@ COMMENT ON FUNCTION pgw.check_connector(json) IS
 
 CREATE FUNCTION pgw.judge_answer(connector text, operation text, status int, headers text DEFAULT NULL, body text DEFAULT NULL,
 	transaction_ref text DEFAULT NULL, original_ref text DEFAULT NULL, bank_reference text DEFAULT NULL, currency text DEFAULT NULL,
-	livemode boolean DEFAULT NULL, OUT outcome text, OUT fields jsonb, OUT rule text, OUT because text, OUT passed_over jsonb)
+	livemode boolean DEFAULT NULL, operation_reference text DEFAULT NULL,
+	OUT outcome text, OUT fields jsonb, OUT rule text, OUT because text, OUT passed_over jsonb)
 AS 'MODULE_PATHNAME', 'pgw_judge_answer_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION pgw.judge_answer(text, text, int, text, text, text, text, text, text, boolean) IS
+COMMENT ON FUNCTION pgw.judge_answer(text, text, int, text, text, text, text, text, text, boolean, text) IS
 	'What pgw would make of an answer of a bank''s, by a connector of that name or this document: the outcome, the fields '
 	'that it would keep, the rule that decided and what did not fit of those before it, as JSON pointers into the '
 	'document. It stores and sends nothing (docs/connectors.md).';

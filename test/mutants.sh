@@ -99,6 +99,9 @@ PAGE_UNREAD:352_list_pages:tok_broken
 SELECT_WHEN:352_list_pages:tok_denied
 UNFORESEEN:352_list_pages:tok_strange
 STRANGER_BY_ID:352_list_pages:tok_stranger
+NAMED_NOT_FOUND:355_own_ids:taken, and not shown
+UNCHECKED_LOOK:356_unchecked_cards:literals and logs
+UNCHECKED_TOKEN:356_unchecked_cards:as a token
 MORE_PAGES:340_lists:tok_lost_more
 SUM_LEFT_OUT:340_lists:tok_unreturned_odd
 AMOUNT_MULTIPLE:344_forms:multiples

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "attempt/accepted.h"
+#include "attempt/operation_id.h"
 #include "attempt/operation_request.h"
 #include "attempt/requested_operation.h"
 #include "attempt/unknown_outcome.h"
@@ -139,7 +140,7 @@ pgw_step_accepted(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	pgw_operation_payment(attempt, &p);
-	caps = pgw_connector_capabilities(bank->connector);
+	caps = pgw_operation_id_capabilities(bank, attempt);
 	facts.age_s = pgw_schedule_age_s(attempt->accepted_at);
 	facts.deadline_s = pgw_step_deadline_s(attempt, attempt->accepted_at);
 	next = pgw_accepted_step(caps, &facts);
@@ -224,6 +225,8 @@ pgw_answer_accepted(PgwCall *call, PgwAttempt *attempt)
 		end(attempt, &p, d.state == PGW_COMPLETED, &d);
 	else
 		attempt->next_step_at = attempt->watch_until = 0;
+	if (d.state == PGW_COMPLETED)
+		pgw_operation_id_note(call, attempt);
 	call->differs = r.excess;
 	call->failed_later = d.state == PGW_FAILED;
 	d.said = pgw_step_said(call);

@@ -19,6 +19,7 @@
 #include "attempt/accepted.h"
 #include "attempt/capture_on_commit.h"
 #include "attempt/compensation.h"
+#include "attempt/operation_id.h"
 #include "attempt/operation_request.h"
 #include "attempt/put_off.h"
 #include "base/clock.h"
@@ -140,6 +141,8 @@ pgw_answer_capture(PgwCall *call, PgwAttempt *attempt)
 		not_taken(call, attempt, &r);
 	pgw_operation_capture_decision(&r, &d);
 	d.said = pgw_step_said(call);
+	if (r.next == PGW_OPERATION_DONE || r.next == PGW_OPERATION_ACCEPTED)
+		pgw_operation_id_note(call, attempt);
 	if (r.next == PGW_OPERATION_REFUSED)
 		begin_give_back(call, attempt, &p, &d);
 	else if (r.next == PGW_OPERATION_DONE)

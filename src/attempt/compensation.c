@@ -18,6 +18,7 @@
 #include "attempt/accepted.h"
 #include "attempt/charge_id.h"
 #include "attempt/compensation.h"
+#include "attempt/operation_id.h"
 #include "attempt/put_off.h"
 #include "attempt/unknown_outcome.h"
 #include "attempt/watch_after_end.h"
@@ -123,6 +124,8 @@ pgw_step_compensation_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, Pg
 	params.currency = refund_currency(attempt);
 	if (op == PGW_OP_REFUND)
 		params.amount = refund_amount(attempt);
+	params.operation_reference = op == PGW_OP_REFUND ? pgw_operation_id_of_own_capture(attempt)
+													 : pgw_operation_id_of_refund(attempt);
 	if (!pgw_step_call(attempt, step, bank, op,
 					   attempt->refund_request.key != NULL ? attempt->refund_request.key
 														   : attempt->own_request.key,
@@ -235,6 +238,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
+	pgw_operation_id_reduce(attempt, &caps);
 	if (pgw_step_compensation_operation(attempt) == PGW_NOPS)
 	{
 		/* an operator wants it given back, or the bank offers no way: perhaps it does now */
@@ -336,9 +340,14 @@ note_asked(const PgwCall *call, PgwAttempt *attempt, PgwBankOp operation)
 			pgw_unknown_outcome_is_error(pgw_connector_capabilities(call->bank->connector),
 										 call->op, call->http_status, &call->answer);
 	}
-	/* what is not understood says nothing against what was understood before */
+	/*
+	 * what is not understood says nothing against what was understood before, nor does that what
+	 * the bank has named is not shown yet
+	 */
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE &&
-		call->answer.outcome != PGW_OUT_UNKNOWN)
+		call->answer.outcome != PGW_OUT_UNKNOWN &&
+		!(call->op == PGW_OP_LOOKUP_REFUND && call->answer.outcome == PGW_OUT_NOT_FOUND &&
+		  pgw_connector_capabilities(call->bank->connector)->lookup_refund_needs_id))
 		attempt->pending_at_bank = call->answer.outcome == PGW_OUT_PENDING;
 }
 
@@ -458,6 +467,7 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 
 	Assert(attempt->place.held && attempt->status == PGW_REFUNDING);
 	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
+	pgw_operation_id_reduce(attempt, &caps);
 	get_input(call, attempt, &caps, &in);
 	pgw_compensation_result(&in, &d);
 
@@ -467,6 +477,7 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 		/* a look that leads straight on belongs to the try that it allows */
 		attempt->step_tries++;
 	note_asked(call, attempt, in.operation);
+	pgw_operation_id_note(call, attempt);
 	end_request(attempt, &in, &d);
 	change_operation(call, attempt, &in, &d);
 	if (d.decision.state == PGW_REFUNDING)

@@ -18,6 +18,7 @@
 
 #include "attempt/accepted.h"
 #include "attempt/charge_id.h"
+#include "attempt/operation_id.h"
 #include "attempt/operation_request.h"
 #include "attempt/put_off.h"
 #include "attempt/unknown_outcome.h"
@@ -110,6 +111,10 @@ make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op, const
 	params.reference = p->reference;
 	params.original_ref = charge;
 	params.bank_reference = p->bank_reference;
+	if (op == PGW_OP_LOOKUP_REFUND)
+		params.operation_reference = pgw_operation_id_of_refund(attempt);
+	else if (op == PGW_OP_REFUND && pgw_connector_needs(bank->connector, op, "operation_reference"))
+		params.operation_reference = pgw_operation_id_of_capture(p);
 	params.reason = attempt->reason;
 	params.final_capture = attempt->final_capture || attempt->kind == PGW_KIND_PAYMENT;
 	if (!pgw_step_call(attempt, step, bank, op, key, &params))
@@ -151,7 +156,10 @@ pgw_step_operation_send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const
 	step->call->first_with_key = fresh || request->key_used_at == 0;
 	request->asked_at = pgw_now();
 	if (fresh)
+	{
 		request->key = pstrdup(key);
+		pgw_operation_id_forget(attempt); /* it was another request's */
+	}
 	if (fresh || request->key_used_at == 0)
 		request->key_used_at = step->call->said_at;
 	attempt->requests_sent++;
@@ -208,7 +216,7 @@ pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, c
 	PgwOperationStep next;
 
 	get_facts(attempt, step, bank, &facts);
-	next = pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, reason);
+	next = pgw_operation_step(pgw_operation_id_capabilities(bank, attempt), &facts, reason);
 	if (next == PGW_OPERATION_LOOKUP_REFUND)
 		pgw_step_operation_look_up(attempt, step, bank, p, PGW_OP_LOOKUP_REFUND);
 	else if (next == PGW_OPERATION_LOOKUP_CHARGE)
@@ -256,7 +264,7 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	in->pending = attempt->pending_at_bank;
 	in->transport = call->transport;
 	in->answer = &call->answer;
-	in->caps = pgw_connector_capabilities(call->bank->connector);
+	in->caps = pgw_operation_id_capabilities(call->bank, attempt);
 	in->not_found_counts =
 		!call->notified && pgw_capabilities_not_found_counts(
 							   &for_it, pgw_schedule_age_s(request_of(attempt)->asked_at));
@@ -278,7 +286,7 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 static bool
 key_tells(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
 {
-	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
+	const PgwCapabilities *caps = pgw_operation_id_capabilities(call->bank, attempt);
 	PgwBankOp operation = pgw_step_operation_of(attempt);
 
 	return r->lookup_inconclusive && !r->pending && !r->refused &&
@@ -321,6 +329,7 @@ begin_otherwise(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDeci
 	attempt->refund_ruled_out = r->ruled_out;
 	request->key = pstrdup(pgw_call_new_key());
 	request->key_used_at = 0;
+	pgw_operation_id_forget(attempt);
 	attempt->step_tries = 0;
 	if (r->wait_s > 0)
 		pgw_put_off_wait(call, attempt, r->wait_s);

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "attempt/accepted.h"
+#include "attempt/operation_id.h"
 #include "attempt/operation_request.h"
 #include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
@@ -406,7 +407,10 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 	if (r.next == PGW_OPERATION_FIND_OUT && before == PGW_CREATED)
 		pgw_step_doubt_begins(attempt);
 	if (r.next == PGW_OPERATION_DONE)
+	{
 		pgw_operation_watch(attempt);
+		pgw_operation_id_note(call, attempt);
+	}
 	pgw_operation_decision(&r, before, locked, &d);
 	if (d.save_later)
 		attempt->next_step_at = 0;

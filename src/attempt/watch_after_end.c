@@ -15,6 +15,7 @@
 
 #include "utils/timestamp.h"
 
+#include "attempt/operation_id.h"
 #include "attempt/put_off.h"
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
@@ -72,9 +73,10 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	if (!pgw_connector_capabilities(bank->connector)->lookup_refund)
+	if (!pgw_operation_id_capabilities(bank, attempt)->lookup_refund)
 	{
-		/* the bank could not be read when the refund was done, and shows none */
+		/* the bank could not be read when the refund was done, and shows none, or has not named it
+		 */
 		pgw_step_end_watch(attempt);
 		return;
 	}
@@ -89,6 +91,7 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwStep *step)
 		params.original_ref = charge;
 		params.bank_reference = p.bank_reference;
 	}
+	params.operation_reference = pgw_operation_id_of_refund(attempt);
 	(void) pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND,
 						 attempt->kind == PGW_KIND_REFUND ? attempt->own_request.key
 														  : attempt->refund_request.key,

@@ -13,6 +13,8 @@
 #include "bank/choose_bank.h"
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
+#include "core/base/mutant.h"
+#include "core/card/card_checks.h"
 #include "core/card/token_object.h"
 
 bool pgw_test_mode = false;
@@ -49,12 +51,29 @@ pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
 		   pgw_connector_amount(b->connector, currency, c->exponent, amount, &converted);
 }
 
-PgwMeans
-pgw_means_of(const char *token)
+/* What would have been refused before, were there no cards without a check digit. */
+static bool
+is_unchecked(const char *number)
 {
-	return token == NULL || *token == '\0' ? PGW_BY_CARD
-		   : pgw_token_is_object(token)    ? PGW_BY_TOKEN_OBJECT
-										   : PGW_BY_TOKEN;
+	size_t len = number != NULL ? strlen(number) : 0;
+
+	return pgw_card_may_lack_check_digit(number, len) && !pgw_luhn_ok(number, len);
+}
+
+PgwMeans
+pgw_means_of(const char *token, const char *card_number)
+{
+	if (token == NULL || *token == '\0')
+		return is_unchecked(card_number) ? PGW_BY_UNCHECKED_CARD : PGW_BY_CARD;
+	if (pgw_token_is_object(token))
+		return PGW_BY_TOKEN_OBJECT;
+	return is_unchecked(token) ? PGW_BY_UNCHECKED_TOKEN : PGW_BY_TOKEN;
+}
+
+static bool
+by_card(PgwMeans means)
+{
+	return means == PGW_BY_CARD || means == PGW_BY_UNCHECKED_CARD;
 }
 
 /* NULL: it takes the request; else the code that says why not. */
@@ -69,9 +88,14 @@ refusal(const PgwBank *b, int64 amount, const char *currency, PgwMeans means,
 	if (b->connector == NULL)
 		return "connector_invalid";
 	can = pgw_connector_capabilities(b->connector);
+	if (means == PGW_BY_UNCHECKED_CARD && !can->unchecked_unionpay)
+		return "luhn_failed";
+	/* tokens are stored; one that looks so is none where such cards are taken */
+	if (means == PGW_BY_UNCHECKED_TOKEN && can->unchecked_unionpay && !PGW_MUTATED(UNCHECKED_TOKEN))
+		return "card_number_in_stored_field";
 	if (means == PGW_BY_CARD && !can->cards)
 		return "bank_takes_no_cards";
-	if (means != PGW_BY_CARD && !can->tokens && (means == PGW_BY_TOKEN || !can->token_objects))
+	if (!by_card(means) && !can->tokens && (means != PGW_BY_TOKEN_OBJECT || !can->token_objects))
 		return "bank_takes_no_tokens";
 	if (!takes_currency(b, currency))
 		return "bank_currency_not_supported";
@@ -150,8 +174,8 @@ pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, P
 		if (b->livemode != after->livemode || refusal(b, amount, currency, means, capture) != NULL)
 			continue;
 		/* a token means something only where it was made, and where its maker says */
-		if (means != PGW_BY_CARD && (after->token_scope == NULL || b->token_scope == NULL ||
-									 strcmp(after->token_scope, b->token_scope) != 0))
+		if (!by_card(means) && (after->token_scope == NULL || b->token_scope == NULL ||
+								strcmp(after->token_scope, b->token_scope) != 0))
 			continue;
 		return b;
 	}

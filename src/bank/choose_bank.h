@@ -18,12 +18,14 @@ extern void pgw_choose_bank_init(void); /* _PG_init, by way of pgw_config_init()
 typedef enum PgwMeans
 {
 	PGW_BY_CARD,
+	PGW_BY_UNCHECKED_CARD, /* its number fails its check digit */
 	PGW_BY_TOKEN,
+	PGW_BY_UNCHECKED_TOKEN, /* one that such a number may have been given as */
 	PGW_BY_TOKEN_OBJECT
 } PgwMeans;
 
-/* token: NULL or empty: it is a card. */
-extern PgwMeans pgw_means_of(const char *token);
+/* token: NULL or empty: it is a card, of that number. */
+extern PgwMeans pgw_means_of(const char *token, const char *card_number);
 
 /* Can it express the amount exactly in its own unit of the currency? */
 extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);

@@ -282,6 +282,9 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	strlcpy(call->original, params->original_ref, sizeof(call->original));
 	strlcpy(call->bank_reference, params->bank_reference != NULL ? params->bank_reference : "",
 			sizeof(call->bank_reference));
+	strlcpy(call->operation_reference,
+			params->operation_reference != NULL ? params->operation_reference : "",
+			sizeof(call->operation_reference));
 	params->correlation_id = call->correlation;
 	params->base_url = bank->base_url;
 	if (call->said_at == 0)

@@ -44,7 +44,8 @@ typedef struct PgwCall
 	char reference[33];
 	/* our reference of the charge that it is about; reference, when it is the charge */
 	char original[33];
-	char bank_reference[256]; /* the bank's id of that charge, as far as known */
+	char bank_reference[256];      /* the bank's id of that charge, as far as known */
+	char operation_reference[256]; /* ... of the refund that is looked up, as the request has it */
 	char correlation[37];
 	PgwBank *bank; /* held; NULL before admission */
 	PgwBankOp op;

@@ -495,7 +495,7 @@ pgw_value_source(Node *expr, const PgwScope *scope)
 
 	initStringInfo(&literals);
 	(void) way(expr, scope, &look);
-	if (look.literal_way || pgw_text_has_card_number(literals.data, literals.len))
+	if (look.literal_way || pgw_text_may_have_card_number(literals.data, literals.len))
 		source = PGW_VALUE_IN_TEXT;
 	else if (look.gave_up && !PGW_MUTATED(LITERAL_BUDGET))
 		source = PGW_VALUE_TOO_FAR;

@@ -505,8 +505,8 @@ check_text(const PlannedStmt *pstmt, const char *text)
 
 	if (pstmt->stmt_len > 0 && (size_t) pstmt->stmt_len < len)
 		len = pstmt->stmt_len;
-	if (pgw_find_call(text + start, len) != NULL && pgw_text_has_card_number(text + start, len) &&
-		!PGW_MUTATED(CARD_LITERAL))
+	if (pgw_find_call(text + start, len) != NULL &&
+		pgw_text_may_have_card_number(text + start, len) && !PGW_MUTATED(CARD_LITERAL))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, card_fields[0], "card_literal", NULL));
 }
 

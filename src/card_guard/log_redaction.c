@@ -101,7 +101,7 @@ mentions(const char *text)
 static bool
 holds_number(const char *text)
 {
-	return text != NULL && pgw_text_has_card_number(text, strlen(text));
+	return text != NULL && pgw_text_may_have_card_number(text, strlen(text));
 }
 
 static bool

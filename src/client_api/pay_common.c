@@ -164,6 +164,19 @@ pgw_need_worker(bool is_submit)
 		pgw_raise("worker_paused", NULL, NULL);
 }
 
+/* What only banks whose connector says so take: to all others the number is mistyped, as ever. */
+static void
+refuse_unchecked(const char *code)
+{
+	if (strcmp(code, "luhn_failed") == 0)
+		pgw_raise_invalid(
+			"the request is not valid",
+			pgw_json_array_of(pgw_arg_fault(NULL, "card_number", code, PGW_LUHN_FAILED)),
+			"Correct card_number, and call again. Nothing was sent. If it is one of UnionPay's numbers without a check digit: name a bank whose connector has \"cards_without_check_digit\" in its capabilities.");
+	if (strcmp(code, "card_number_in_stored_field") == 0)
+		pgw_raise_fault("token", code, "a card number is not a token; use card_number");
+}
+
 static void
 route(PgwPay *pay)
 {
@@ -173,9 +186,10 @@ route(PgwPay *pay)
 
 	pgw_config_refresh(false);
 	bank = pgw_config_route(pay->args.bank, pay->args.amount, pay->args.currency,
-							pay->args.card_number != NULL ? PGW_BY_CARD
-														  : pgw_means_of(pay->args.token),
+							pgw_means_of(pay->args.token, pay->args.card_number),
 							pay->checked.capture, &code, &detail);
+	if (bank == NULL)
+		refuse_unchecked(code);
 	if (bank == NULL)
 		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
 	strlcpy(pay->bank, bank->name, sizeof(pay->bank));

@@ -133,6 +133,7 @@ read_given(FunctionCallInfo fcinfo, Given *given)
 	given->question.transaction_ref = pgw_arg_text(fcinfo, "transaction_ref");
 	given->question.original_ref = pgw_arg_text(fcinfo, "original_ref");
 	given->question.bank_reference = pgw_arg_text(fcinfo, "bank_reference");
+	given->question.operation_reference = pgw_arg_text(fcinfo, "operation_reference");
 	given->any_reference = given->question.transaction_ref == NULL &&
 						   given->question.original_ref == NULL &&
 						   given->question.bank_reference == NULL;
@@ -229,6 +230,7 @@ fields_of(const Judged *j)
 	pgw_json_begin(&w);
 	pgw_json_begin_object(&w, NULL);
 	put_text(&w, "bank_reference", a->bank_reference);
+	put_text(&w, "capture_reference", a->capture_reference);
 	put_text(&w, "authorization_code", a->authorization_code);
 	if (a->has_amount)
 		pgw_json_put_int(&w, "amount", a->amount);

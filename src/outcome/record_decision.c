@@ -146,6 +146,9 @@ note_answer(PgwAttempt *attempt, const PgwDecision *d, const PgwAnswer *a)
 	if (names_something(a) && keeps_id(attempt, d) &&
 		(value = from_bank(a->bank_reference)) != NULL)
 		attempt->bank_reference = value;
+	if (names_something(a) && attempt->kind == PGW_KIND_PAYMENT &&
+		(value = from_bank(a->capture_reference)) != NULL)
+		attempt->capture_reference = value;
 	if ((value = from_bank(a->authorization_code)) != NULL)
 		attempt->authorization_code = value;
 	if (attempt->card_last4 == NULL && (value = from_bank(a->card_last4)) != NULL)

@@ -181,14 +181,16 @@ judge(PgwCall *call, const PgwHttpDone *done)
 {
 	PgwEchoSought sought;
 	PgwGivenAnswer given;
-	PgwQuestion question = {.op = call->op,
-							.transaction_ref = call->reference,
-							.original_ref = call->original,
-							.bank_reference =
-								call->bank_reference[0] != '\0' ? call->bank_reference : NULL,
-							.livemode = call->bank->livemode != call->charged_in_other_mode,
-							.currency = call->currency,
-							.iso_exponent = call->iso_exponent};
+	PgwQuestion question = {
+		.op = call->op,
+		.transaction_ref = call->reference,
+		.original_ref = call->original,
+		.bank_reference = call->bank_reference[0] != '\0' ? call->bank_reference : NULL,
+		.operation_reference =
+			call->operation_reference[0] != '\0' ? call->operation_reference : NULL,
+		.livemode = call->bank->livemode != call->charged_in_other_mode,
+		.currency = call->currency,
+		.iso_exponent = call->iso_exponent};
 
 	switch (done->result)
 	{

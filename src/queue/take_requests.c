@@ -115,7 +115,8 @@ next_bank(const PgwCall *call, PgwBank *chosen, PgwBank *after)
 		return chosen;
 	if (r->bank_requested[0] != '\0')
 		return NULL;
-	return pgw_config_next_bank(after, r->amount, r->currency, pgw_means_of(r->token),
+	return pgw_config_next_bank(after, r->amount, r->currency,
+								pgw_means_of(r->token, r->card_number),
 								(PgwCaptureMode) r->capture);
 }
 

@@ -312,6 +312,7 @@ pgw_store_forget_refund_request(PgwAttempt *attempt)
 {
 	attempt->refund_request.key = NULL;
 	attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
+	attempt->refund_reference = NULL;
 	attempt->pending_at_bank = false;
 }
 

@@ -128,6 +128,7 @@ typedef struct PgwAttempt
 	char *refund_operation;
 	/* columns refund_*: the give-back */
 	PgwBankRequest refund_request;
+	char *refund_reference; /* the bank's id of it */
 	/*
 	 * the bank said last that what follows the charge is on its way: a capture, void or refund, or
 	 * the give-back, which never begins before a capture has ended
@@ -149,6 +150,8 @@ typedef struct PgwAttempt
 	int refund_ruled_out;
 	/* columns capture_*: the capture that follows the commit */
 	PgwBankRequest capture_request;
+	/* kind payment: the bank's id of what took the money, where it is not the charge's */
+	char *capture_reference;
 	/* restored: the original may have gone to another bank with it */
 	bool maybe_at_another_bank;
 	/* the bank has answered the charge, or later its give-back, with an error of its own */

@@ -88,6 +88,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	PgwQuestion question = {.transaction_ref = "r17",
 							.original_ref = "o42",
 							.bank_reference = "ch_1",
+							.operation_reference = "re_1",
 							.currency = "EUR",
 							.iso_exponent = 2};
 	PgwBankOp op;
@@ -133,6 +134,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (memchr(a.bank_reference, 0, sizeof(a.bank_reference)) == NULL ||
 		memchr(a.bank_code, 0, sizeof(a.bank_code)) == NULL ||
+		memchr(a.capture_reference, 0, sizeof(a.capture_reference)) == NULL ||
 		memchr(a.authorization_code, 0, sizeof(a.authorization_code)) == NULL ||
 		memchr(a.card_brand, 0, sizeof(a.card_brand)) == NULL ||
 		(strlen(a.card_last4) != 0 && strlen(a.card_last4) != 4) ||

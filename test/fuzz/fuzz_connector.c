@@ -23,6 +23,7 @@ static const PgwCallParams params = {.amount = 1234,
 									 .transaction_ref = "0198c0de000070008000000000000001",
 									 .original_ref = "0198c0de000070008000000000000002",
 									 .bank_reference = "b",
+									 .operation_reference = "o",
 									 .idempotency_key = "k",
 									 .secrets = &secrets};
 
@@ -32,6 +33,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	PgwQuestion question = {.transaction_ref = "0198c0de000070008000000000000001",
 							.original_ref = "0198c0de000070008000000000000002",
 							.bank_reference = "b",
+							.operation_reference = "o",
 							.currency = "EUR",
 							.iso_exponent = 2};
 	PgwConnectorError err;

@@ -228,7 +228,7 @@ test_refused(void **state)
 		{CHARGE ",'lookup_charge':" REQUEST("/l", "'r':'{{original_ref}}'", WITHOUT_ID),
 		 "/operations/lookup_charge/answer/fields/bank_reference", "missing"},
 		{CHARGE ",'refund':" REQUEST("/r", "'r':'{{original_ref}}'", ANSWER), "/operations/refund",
-		 "{{bank_reference}} must stand"},
+		 "{{bank_reference}} or {{operation_reference}} must stand"},
 		{CHARGE ",'void':" REQUEST("/r", "'r':'{{original_ref}}'", ANSWER), "/operations/void",
 		 "{{bank_reference}} must stand"},
 		{CHARGE ",'cancel':" REQUEST("/r", "'r':'{{original_ref}}'", ANSWER), "/operations/cancel",
@@ -238,7 +238,8 @@ test_refused(void **state)
 		{CHARGE
 		 ",'refund':" REQUEST("/r", "'r':'{{bank_reference}}'", ANSWER) ",'lookup_refund':" REQUEST(
 			 "/l", "'r':'{{transaction_ref}}'", ANSWER),
-		 "/operations/lookup_refund", "{{bank_reference}} or {{original_ref}} must stand"},
+		 "/operations/lookup_refund",
+		 "{{bank_reference}}, {{operation_reference}} or {{original_ref}} must stand"},
 	};
 
 	(void) state;

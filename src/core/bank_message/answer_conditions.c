@@ -21,6 +21,8 @@ asked_for(const PgwQuestion *q, PgwPlaceholder asked)
 			return q->original_ref;
 		case PGW_PH_BANK_REFERENCE:
 			return q->bank_reference;
+		case PGW_PH_OPERATION_REFERENCE:
+			return q->operation_reference;
 		default:
 			return NULL;
 	}
@@ -46,8 +48,9 @@ is_asked(const PgwScalar *scalar, const PgwQuestion *q, const PgwJson *v)
 		memcmp(text + len - behind, scalar->behind, behind) != 0)
 		return false;
 	text[len - behind] = '\0';
-	return scalar->asked == PGW_PH_BANK_REFERENCE ? strcmp(text + before, asked) == 0
-												  : strcasecmp(text + before, asked) == 0;
+	return scalar->asked == PGW_PH_TRANSACTION_REF || scalar->asked == PGW_PH_ORIGINAL_REF
+			   ? strcasecmp(text + before, asked) == 0
+			   : strcmp(text + before, asked) == 0;
 }
 
 static bool

@@ -33,7 +33,7 @@ typedef struct Echo
  * id only if it ends like the card that was charged.
  */
 static void
-begin(const PgwQuestion *q, const char *last4, Echo *echo)
+begin(const PgwQuestion *q, const char *last4, bool unchecked, Echo *echo)
 {
 	echo->question = q;
 	echo->of_text = q->sought != NULL ? *q->sought : (PgwSought){0};
@@ -41,6 +41,7 @@ begin(const PgwQuestion *q, const char *last4, Echo *echo)
 	if (echo->of_id.last4 == NULL || echo->of_id.last4[0] == '\0')
 		echo->of_id.last4 = last4;
 	echo->of_text.last4 = NULL;
+	echo->of_text.unchecked = unchecked;
 	pgw_echo_memory_begin(&echo->memory, q->sought, q->sought_later, echo->of_id.last4);
 }
 
@@ -67,6 +68,9 @@ kept_text(PgwAnswer *a, PgwAnswerField field, size_t *size)
 		case PGW_FIELD_BANK_REFERENCE:
 			*size = sizeof(a->bank_reference);
 			return a->bank_reference;
+		case PGW_FIELD_CAPTURE_REFERENCE:
+			*size = sizeof(a->capture_reference);
+			return a->capture_reference;
 		case PGW_FIELD_AUTHORIZATION_CODE:
 			*size = sizeof(a->authorization_code);
 			return a->authorization_code;
@@ -96,7 +100,10 @@ hide_text(const Echo *echo, PgwAnswerField field, const char *text, size_t len, 
 	char *kept = kept_text(a, field, &size);
 
 	if (kept == NULL || kept[0] == '\0' ||
-		!repeats(echo, field == PGW_FIELD_BANK_REFERENCE ? &echo->of_id : &echo->of_text,
+		!repeats(echo,
+				 field == PGW_FIELD_BANK_REFERENCE || field == PGW_FIELD_CAPTURE_REFERENCE
+					 ? &echo->of_id
+					 : &echo->of_text,
 				 PGW_TEXT_VALUE, text, len, a))
 		return;
 	explicit_bzero(kept, size);
@@ -277,14 +284,15 @@ keep_no_texts(PgwAnswer *a)
 }
 
 static void
-leave_out(const PgwQuestion *q, const PgwAnswerSpec *spec, const PgwAnswerBody *body, PgwAnswer *a)
+leave_out(const PgwQuestion *q, const PgwAnswerSpec *spec, bool unchecked,
+		  const PgwAnswerBody *body, PgwAnswer *a)
 {
 	char last4[sizeof(a->card_last4)];
 	Echo echo;
 	PgwJson v;
 
 	memcpy(last4, a->card_last4, sizeof(last4)); /* may be hidden itself */
-	begin(q, last4, &echo);
+	begin(q, last4, unchecked, &echo);
 	for (int i = 0; i < PGW_NFIELDS; i++)
 	{
 		if (pgw_answer_field(spec, q, body, (PgwAnswerField) i, &v) != NULL)
@@ -298,11 +306,11 @@ leave_out(const PgwQuestion *q, const PgwAnswerSpec *spec, const PgwAnswerBody *
 }
 
 void
-pgw_answer_leave_out_echo(const PgwQuestion *q, const PgwAnswerSpec *spec,
+pgw_answer_leave_out_echo(const PgwQuestion *q, const PgwAnswerSpec *spec, bool unchecked,
 						  const PgwAnswerBody *body, PgwAnswer *a)
 {
 	if (!PGW_MUTATED(ECHO))
-		leave_out(q, spec, body, a);
+		leave_out(q, spec, unchecked, body, a);
 	if (q->card_echoed)
 		keep_no_texts(a);
 }

@@ -7,8 +7,11 @@
 #include "core/bank_message/answer_body.h"
 #include "core/bank_message/judge_answer.h"
 
-/* Of an answer whose fields have been taken out of the body. */
+/*
+ * Of an answer whose fields have been taken out of the body.  unchecked: the bank takes cards whose
+ * numbers have no check digit.
+ */
 extern void pgw_answer_leave_out_echo(const PgwQuestion *q, const PgwAnswerSpec *spec,
-									  const PgwAnswerBody *body, PgwAnswer *a);
+									  bool unchecked, const PgwAnswerBody *body, PgwAnswer *a);
 
 #endif

@@ -77,6 +77,7 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 		PgwOutcome outcome)
 {
 	const PgwFieldSource *source;
+	const char *known = NULL;
 	char text[1024];
 	PgwJson v;
 
@@ -91,16 +92,20 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 		return false;
 
 	/*
-	 * A bank that echoes no reference: then its own id of the charge, if we know it, has to be the
-	 * same.
+	 * A bank that echoes no reference: then its own id of what is asked about, if we know it, has
+	 * to be the same.
 	 */
-	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL)
+	if (q->op == PGW_OP_LOOKUP_CHARGE)
+		known = q->bank_reference;
+	else if (spec->by_own_id)
+		known = q->operation_reference;
+	if (known == NULL)
 		return true;
 	/* without either only where the connector admits that its bank names nothing */
 	if ((source = pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v)) == NULL)
 		return spec->not_echoed;
 	return pgw_answer_id(source, &v, text, sizeof(text)) &&
-		   (strcmp(text, q->bank_reference) == 0 || PGW_MUTATED(STRANGER_BY_ID));
+		   (strcmp(text, known) == 0 || PGW_MUTATED(STRANGER_BY_ID));
 }
 
 /*
@@ -324,30 +329,39 @@ take_text(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *
  * An id is taken whole or not at all: half an id, or what the bank writes where it has none, would
  * name something else.
  */
-static void
-take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
-					const PgwAnswerBody *doc, PgwAnswer *a)
+static bool
+take_id(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
+		const PgwAnswerBody *doc, PgwAnswerField field, char *id, size_t size)
 {
 	PgwJson v;
-	const PgwFieldSource *source = pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v);
-	bool good = source != NULL &&
-				pgw_answer_id(source, &v, a->bank_reference, sizeof(a->bank_reference)) &&
-				a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
+	const PgwFieldSource *source = pgw_answer_field(spec, q, doc, field, &v);
+	bool good =
+		source != NULL && pgw_answer_id(source, &v, id, size) && id[strspn(id, " ")] != '\0';
 
 	for (int i = 0; good && i < c->nnot_ids; i++)
-		good = strcmp(a->bank_reference, c->not_ids[i]) != 0;
-	if (good)
-		return;
-	a->bank_reference[0] = '\0';
-	a->bank_reference_invalid = spec->has_field[PGW_FIELD_BANK_REFERENCE] &&
-								pgw_answer_stands_there(spec, q, doc, PGW_FIELD_BANK_REFERENCE);
+		good = strcmp(id, c->not_ids[i]) != 0;
+	if (!good)
+		id[0] = '\0';
+	return good;
+}
+
+static void
+take_ids(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
+		 const PgwAnswerBody *doc, PgwAnswer *a)
+{
+	(void) take_id(c, spec, q, doc, PGW_FIELD_CAPTURE_REFERENCE, a->capture_reference,
+				   sizeof(a->capture_reference));
+	if (!take_id(c, spec, q, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
+				 sizeof(a->bank_reference)))
+		a->bank_reference_invalid = spec->has_field[PGW_FIELD_BANK_REFERENCE] &&
+									pgw_answer_stands_there(spec, q, doc, PGW_FIELD_BANK_REFERENCE);
 }
 
 static void
 take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
 		   const PgwAnswerBody *doc, PgwAnswer *a)
 {
-	take_bank_reference(c, spec, q, doc, a);
+	take_ids(c, spec, q, doc, a);
 	take_text(spec, q, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code,
 			  sizeof(a->authorization_code));
 	take_text(spec, q, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code));
@@ -566,7 +580,7 @@ judge(const PgwConnector *c, const PgwQuestion *question, const PgwGivenAnswer *
 				 q->iso_exponent, a);
 	map_error(spec, a);
 	take_mode(spec, q, &doc, a);
-	pgw_answer_leave_out_echo(q, spec, &doc, a);
+	pgw_answer_leave_out_echo(q, spec, c->caps.unchecked_unionpay, &doc, a);
 	judge_whose(c, spec, q, &doc, a, why);
 	pgw_answer_body_end(&doc);
 	pgw_answer_headers_end(&headers);

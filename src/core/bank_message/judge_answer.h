@@ -69,6 +69,7 @@ typedef struct PgwAnswer
 	char next_page[PGW_CURSOR_SIZE];
 	/* an id that must not be kept: only for comparing it with those that are; empty: none */
 	char compared_reference[256];
+	char capture_reference[256]; /* the bank's id of what took the money; empty: not named */
 } PgwAnswer;
 
 /* What was asked, and with which references.  NULL: the request had none. */
@@ -78,6 +79,7 @@ typedef struct PgwQuestion
 	const char *transaction_ref;
 	const char *original_ref;
 	const char *bank_reference;
+	const char *operation_reference;
 	bool livemode;        /* of what is asked about: does real money move? */
 	const char *currency; /* asked for */
 	int iso_exponent;

@@ -215,11 +215,12 @@ static bool
 has_identity(PgwRender *r, const PgwCompiledOp *op)
 {
 	static const PgwPlaceholder identities[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF,
-												PGW_PH_BANK_REFERENCE, PGW_PH_REFERENCE};
+												PGW_PH_BANK_REFERENCE, PGW_PH_REFERENCE,
+												PGW_PH_OPERATION_REFERENCE};
 	const char *values[] = {r->p->transaction_ref, r->p->original_ref, r->p->bank_reference,
-							r->p->reference};
+							r->p->reference, r->p->operation_reference};
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 	{
 		if ((op->needs & PGW_PH_BIT(identities[i])) != 0 &&
 			(values[i] == NULL || *values[i] == '\0'))

@@ -31,6 +31,8 @@ typedef struct PgwCallParams
 	/* our reference of the charge that a capture/void/refund/look-up is about */
 	const char *original_ref;
 	const char *bank_reference; /* the bank's id of that charge */
+	/* the bank's own id of the refund that is looked up; of a refund: of what took the money */
+	const char *operation_reference;
 	const char *idempotency_key;
 	const char *correlation_id;
 	const char *merchant;

@@ -440,6 +440,8 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 			return put_reference(r, b, how, p->original_ref);
 		case PGW_PH_BANK_REFERENCE:
 			return pgw_render_text(r, b, how, p->bank_reference);
+		case PGW_PH_OPERATION_REFERENCE:
+			return pgw_render_text(r, b, how, p->operation_reference);
 		case PGW_PH_IDEMPOTENCY_KEY:
 			return pgw_render_text(r, b, how, p->idempotency_key);
 		case PGW_PH_CORRELATION_ID:

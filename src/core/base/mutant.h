@@ -125,10 +125,14 @@ typedef enum PgwMutant
 	CARD_HEX,     /* a card in hexadecimal digits is not seen */
 	/* an empty list counts, whatever else the answer says */
 	SELECT_WHEN,
-	UNFORESEEN,     /* what a state says of the money that nobody has foreseen is: nothing */
-	STRANGER_BY_ID, /* a look-up by an id may show another one */
-	PAGE_UNREAD,    /* a page that cannot be read is one on which it is not */
-	FIRST_OF_TWO,   /* of two elements that could be meant one is taken */
+	UNFORESEEN,      /* what a state says of the money that nobody has foreseen is: nothing */
+	STRANGER_BY_ID,  /* a look-up by an id may show another one */
+	NAMED_NOT_FOUND, /* what the bank has taken and named is sent again if it is not found */
+	UNCHECKED_LOOK,  /* a number without check digit is not looked for, in a log or by its last four
+					  */
+	UNCHECKED_TOKEN, /* ... and is a token where such cards are taken */
+	PAGE_UNREAD,     /* a page that cannot be read is one on which it is not */
+	FIRST_OF_TWO,    /* of two elements that could be meant one is taken */
 	/* a restore meets numbers of versions that the worker gave meanwhile */
 	VERSION_AHEAD,
 	REBIND_REFERENCES, /* attempts are looked up under a reference that they were not made with */

@@ -110,6 +110,14 @@ pgw_card_brand(const char *digits, size_t len)
 }
 
 bool
+pgw_card_may_lack_check_digit(const char *digits, size_t len)
+{
+	const BrandRange *range = find_range(digits, len);
+
+	return range != NULL && range->brand == PGW_BRAND_UNIONPAY && (range->issued & LEN(len)) != 0;
+}
+
+bool
 pgw_card_look_alike(const char *digits, size_t len)
 {
 	const BrandRange *range = find_range(digits, len);

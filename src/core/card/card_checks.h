@@ -39,6 +39,12 @@ extern bool pgw_card_expired(int month, int year, int64_t now);
 extern bool pgw_card_cvv_ok(PgwCardBrand brand, const char *cvv);
 
 /*
+ * Can such a card be about though its check digit is wrong?  UnionPay's issuers have given out some
+ * without one; of all other schemes a wrong digit is a slip.  The number need not fail the check.
+ */
+extern bool pgw_card_may_lack_check_digit(const char *digits, size_t len);
+
+/*
  * Would anybody take it for a card number: prefix and length of cards that are about, and Luhn?
  * Lengths that schemes allow but nobody has issued for decades do not count (13 digits of Visa,
  * fewer than 16 of Maestro): they are those of phone numbers and EAN codes.

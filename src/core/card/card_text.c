@@ -182,7 +182,13 @@ may_look_alike(const PgwSought *sought)
 bool
 pgw_card_counts(const PgwSought *sought, const char *digits, size_t n)
 {
-	if (n < MIN_LOOK_ALIKE || !may_look_alike(sought) || !pgw_card_look_alike(digits, n))
+	/* whoever knows how it ends need not see its check digit */
+	bool unchecked = sought != NULL && (sought->unchecked || sought->last4 != NULL) &&
+					 !PGW_MUTATED(UNCHECKED_LOOK);
+
+	if (n < MIN_LOOK_ALIKE || !may_look_alike(sought) ||
+		!(pgw_card_look_alike(digits, n) ||
+		  (unchecked && pgw_card_may_lack_check_digit(digits, n))))
 		return false;
 	return sought == NULL || sought->last4 == NULL || memcmp(sought->last4, digits + n - 4, 4) == 0;
 }
@@ -504,4 +510,12 @@ bool
 pgw_text_has_card_number(const char *text, size_t len)
 {
 	return pgw_card_in_text(NULL, PGW_TEXT_ID, text, len) != PGW_FOUND_NOTHING;
+}
+
+bool
+pgw_text_may_have_card_number(const char *text, size_t len)
+{
+	const PgwSought sought = {.unchecked = true};
+
+	return pgw_card_in_text(&sought, PGW_TEXT_ID, text, len) != PGW_FOUND_NOTHING;
 }

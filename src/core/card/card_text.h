@@ -36,6 +36,11 @@ typedef struct PgwSought
 	 */
 	const char *words[PGW_SOUGHT_WORDS];
 	const char *last4;
+	/*
+	 * what may be a card without a check digit counts, too: for lines of a log, which may lose too
+	 * much, but nothing that is refused for its look
+	 */
+	bool unchecked;
 } PgwSought;
 
 /* What it is.  Bits, but the first thing found ends the search. */
@@ -75,5 +80,8 @@ extern bool pgw_card_only_now_in_json(const PgwSought *sought, const PgwSought *
 
 /* Nothing but look-alikes, in a text that is no secret's: for notes and names. */
 extern bool pgw_text_has_card_number(const char *text, size_t len);
+
+/* ... or what may be one without a check digit: for texts that concern a payment by card anyway. */
+extern bool pgw_text_may_have_card_number(const char *text, size_t len);
 
 #endif

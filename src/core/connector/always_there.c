@@ -183,11 +183,15 @@ pgw_request_says_key(const PgwConnector *c, const PgwCompiledOp *op)
 uint64_t
 pgw_request_names(const PgwConnector *c, const PgwCompiledOp *op, uint64_t among)
 {
-	/* our reference is always known, the bank's not always, and the merchant may have given none */
-	static const PgwPlaceholder order[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF,
-										   PGW_PH_BANK_REFERENCE, PGW_PH_REFERENCE};
+	/*
+	 * the bank's id of the operation says all; our reference is always known, the bank's id of the
+	 * charge not always, and the merchant may have given none
+	 */
+	static const PgwPlaceholder order[] = {PGW_PH_OPERATION_REFERENCE, PGW_PH_TRANSACTION_REF,
+										   PGW_PH_ORIGINAL_REF, PGW_PH_BANK_REFERENCE,
+										   PGW_PH_REFERENCE};
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 	{
 		if ((among & PGW_PH_BIT(order[i])) != 0 && stands_always(c, op, order[i]))
 			return PGW_PH_BIT(order[i]);

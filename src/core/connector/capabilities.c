@@ -23,6 +23,13 @@
  */
 #define KEY_MARGIN_S 60
 
+void
+pgw_capabilities_without_own_id(const PgwCapabilities *caps, PgwCapabilities *out)
+{
+	*out = *caps;
+	out->lookup_refund = caps->lookup_refund && !caps->lookup_refund_needs_id;
+}
+
 bool
 pgw_capabilities_key_remembered(const PgwCapabilities *caps, PgwBankOp op, int64_t key_age_s)
 {

@@ -30,6 +30,8 @@ typedef struct PgwCapabilities
 	PgwKeyRule keys[PGW_NOPS];
 	bool lookup; /* lookup_charge present */
 	bool lookup_refund;
+	/* it asks by the refund's own id: nothing is found out of one whose answer was lost */
+	bool lookup_refund_needs_id;
 	/* lookup_charge asks by the bank's id alone: nothing is found out of a charge without one */
 	bool lookup_needs_id;
 	/* lookup_charge names them; absent or unreadable in one answer is still possible */
@@ -43,7 +45,8 @@ typedef struct PgwCapabilities
 	 * lookup_refund, whichever of the two takes longer; -1: as without an id
 	 */
 	int64_t lookup_by_id_consistent_after_s;
-	bool cards; /* takes raw card numbers */
+	bool cards;              /* takes raw card numbers */
+	bool unchecked_unionpay; /* ... of UnionPay also those that fail their check digit */
 	bool tokens;
 	bool token_objects;    /* ... and such that are JSON objects, by their parts */
 	bool separate_capture; /* authorize + capture present */
@@ -77,6 +80,12 @@ typedef struct PgwCapabilities
 	int64_t settles_after_s;          /* a captured charge is settled by then; 0: not said */
 	int64_t authorization_lifetime_s; /* 0: not said */
 } PgwCapabilities;
+
+/*
+ * What is left of them for an operation whose own id the bank has not named: its answer was lost,
+ * or it has not been sent.
+ */
+extern void pgw_capabilities_without_own_id(const PgwCapabilities *caps, PgwCapabilities *out);
 
 /* Does the bank surely still know a key that it first saw so long ago, for this operation? */
 extern bool pgw_capabilities_key_remembered(const PgwCapabilities *caps, PgwBankOp op,

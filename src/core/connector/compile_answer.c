@@ -120,7 +120,11 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 	{
 		if (!pgw_since_version(cc, 2, "this outcome"))
 			return false;
-		return cc->connector->caps.keys[op].honoured || cc->capabilities_at_fault ||
+		if (cc->connector->caps.keys[op].honoured || cc->capabilities_at_fault)
+			return true;
+		/* of several operations' answer it is for those of them that have a key */
+		rule->key_word = PGW_KEY_UNSAID;
+		return cc->named_answer ||
 			   pgw_fault_at(
 				   cc, "outcome",
 				   "is about the request's key, and this operation has no \"idempotency\"");
@@ -344,17 +348,16 @@ asked_by(const PgwSelect *select)
 	return asked;
 }
 
-/*
- * Is the element told from all others?  A refund has only our reference of it: a charge has
- * others.
- */
+/* Is the element told from all others: by our reference of it, or by the bank's id? */
 static bool
 names_the_question(const PgwSelect *select, PgwBankOp op)
 {
+	PgwPlaceholder its_id =
+		op == PGW_OP_LOOKUP_CHARGE ? PGW_PH_BANK_REFERENCE : PGW_PH_OPERATION_REFERENCE;
+
 	for (int i = 0; i < select->nwhere; i++)
 	{
-		if (op == PGW_OP_LOOKUP_CHARGE && select->where[i].nvalues == 1 &&
-			select->where[i].values[0].asked == PGW_PH_BANK_REFERENCE)
+		if (select->where[i].nvalues == 1 && select->where[i].values[0].asked == its_id)
 			return true;
 	}
 	return names_our_reference(select, op);
@@ -438,7 +441,7 @@ compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
 			cc,
 			"the element is not told from others by anything that was asked for: %s must be one of the values",
 			op == PGW_OP_LOOKUP_REFUND
-				? "{{transaction_ref}}, which no other refund of the charge has,"
+				? "{{transaction_ref}} or {{operation_reference}}, which no other refund of the charge has,"
 				: "{{original_ref}} or {{bank_reference}}");
 	pgw_leave(cc, mark);
 	select->present = true;
@@ -478,7 +481,8 @@ find_answer(PgwCompile *cc, json_object **v, PgwAnswerSpec *spec)
 {
 	const char *name;
 
-	if (!json_object_is_type(*v, json_type_string))
+	cc->named_answer = json_object_is_type(*v, json_type_string);
+	if (!cc->named_answer)
 		return note_place(cc, NULL, spec);
 	if (!pgw_since_version(cc, 2, "an answer by name") || (name = pgw_text_of(cc, *v)) == NULL)
 		return false;

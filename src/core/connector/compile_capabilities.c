@@ -56,6 +56,34 @@ compile_multiples(PgwCompile *cc, json_object *v)
 		   compile_of_currencies(cc, v, 2, 1000000, &c->nmultiples, &c->multiples);
 }
 
+/* A list of brands, of those of which such cards are about. */
+static bool
+compile_unchecked(PgwCompile *cc, json_object *v)
+{
+	PgwCapabilities *caps = &cc->connector->caps;
+	const char *unionpay = pgw_card_brand_name(PGW_BRAND_UNIONPAY);
+
+	if (!pgw_since_version(cc, 2, "\"cards_without_check_digit\""))
+		return false;
+	if (!json_object_is_type(v, json_type_array) || json_object_array_length(v) == 0)
+		return pgw_fault(cc, "must be a list of brands: [\"%s\"]", unionpay);
+	for (size_t i = 0; i < json_object_array_length(v); i++)
+	{
+		json_object *brand = json_object_array_get_idx(v, i);
+
+		if (!json_object_is_type(brand, json_type_string) ||
+			strcmp(json_object_get_string(brand), unionpay) != 0)
+		{
+			(void) pgw_enter_index(cc, i);
+			return pgw_fault(cc, "only \"%s\" has cards whose numbers have no check digit",
+							 unionpay);
+		}
+	}
+	caps->unchecked_unionpay = true;
+	return caps->cards || pgw_fault(cc, "a bank that takes no cards takes none of these: set "
+										"\"cards\" to true, or leave this out");
+}
+
 bool
 pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 {
@@ -64,6 +92,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "cards",
 									   "tokens",
 									   "token_objects",
+									   "cards_without_check_digit",
 									   "partial_capture",
 									   "multiple_captures",
 									   "partial_refund",
@@ -122,6 +151,9 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 	if (!caps->cards && !caps->tokens && !caps->token_objects)
 		return pgw_fault(
 			cc, "a bank takes something: set \"cards\", \"tokens\" or \"token_objects\" to true");
+	if ((part = pgw_member(v, "cards_without_check_digit")) != NULL &&
+		!pgw_compile_member(cc, "cards_without_check_digit", part, compile_unchecked))
+		return false;
 	if ((part = pgw_member(v, "exponents")) != NULL &&
 		!pgw_compile_member(cc, "exponents", part, compile_exponents))
 		return false;
@@ -210,6 +242,8 @@ pgw_check_capabilities(PgwCompile *cc)
 
 	caps->lookup = c->ops[PGW_OP_LOOKUP_CHARGE].present;
 	caps->lookup_refund = c->ops[PGW_OP_LOOKUP_REFUND].present;
+	caps->lookup_refund_needs_id =
+		pgw_connector_needs(c, PGW_OP_LOOKUP_REFUND, "operation_reference");
 	caps->lookup_needs_id = pgw_connector_needs_bank_reference(c, PGW_OP_LOOKUP_CHARGE);
 	caps->lookup_shows_captured = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_CAPTURED];
 	caps->lookup_shows_refunded = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_REFUNDED];

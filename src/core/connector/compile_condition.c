@@ -128,7 +128,7 @@ static bool
 compile_asked(PgwCompile *cc, const char *s, PgwScalar *scalar)
 {
 	static const PgwPlaceholder askable[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF,
-											 PGW_PH_BANK_REFERENCE};
+											 PGW_PH_BANK_REFERENCE, PGW_PH_OPERATION_REFERENCE};
 	const char *open = strstr(s, "{{");
 	const char *close = strstr(open, "}}");
 
@@ -143,7 +143,7 @@ compile_asked(PgwCompile *cc, const char *s, PgwScalar *scalar)
 	if (scalar->asked == PGW_PH_NONE || strstr(close, "{{") != NULL)
 		return pgw_fault(
 			cc,
-			"a value that an answer is compared with holds one of {{transaction_ref}}, {{original_ref}} and {{bank_reference}}, once");
+			"a value that an answer is compared with holds one of {{transaction_ref}}, {{original_ref}}, {{bank_reference}} and {{operation_reference}}, once");
 	scalar->text = pgw_arena_text(cc, s, (size_t) (open - s));
 	scalar->behind = pgw_arena_text(cc, close + 2, strlen(close + 2));
 	return scalar->text != NULL && scalar->behind != NULL;

@@ -16,9 +16,9 @@
 #include "core/base/mutant.h"
 
 static const char *const field_names[PGW_NFIELDS] = {
-	"bank_reference", "authorization_code", "amount",    "currency",
-	"bank_code",      "captured",           "refunded",  "voided",
-	"card_brand",     "card_last4",         "reference", "livemode"};
+	"bank_reference",    "authorization_code", "amount",  "currency",   "bank_code",
+	"captured",          "refunded",           "voided",  "card_brand", "card_last4",
+	"capture_reference", "reference",          "livemode"};
 
 const char *
 pgw_field_name(PgwAnswerField field)
@@ -30,6 +30,12 @@ static bool
 is_counted(PgwAnswerField field)
 {
 	return field == PGW_FIELD_CAPTURED || field == PGW_FIELD_REFUNDED;
+}
+
+static bool
+is_id(PgwAnswerField field)
+{
+	return field == PGW_FIELD_BANK_REFERENCE || field == PGW_FIELD_CAPTURE_REFERENCE;
 }
 
 /* ---- one source ---- */
@@ -46,6 +52,7 @@ compile_constant(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldS
 	{
 		case PGW_FIELD_AMOUNT:
 		case PGW_FIELD_BANK_REFERENCE:
+		case PGW_FIELD_CAPTURE_REFERENCE:
 		case PGW_FIELD_REFERENCE:
 			break;
 		case PGW_FIELD_CAPTURED:
@@ -283,8 +290,8 @@ compile_place(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSour
 	const char *s = pgw_text_of(cc, v);
 
 	return s != NULL && pgw_compile_place(cc, s, &source->from) &&
-		   (source->from.header == 0 || field == PGW_FIELD_BANK_REFERENCE ||
-			field == PGW_FIELD_AUTHORIZATION_CODE || field == PGW_FIELD_BANK_CODE ||
+		   (source->from.header == 0 || is_id(field) || field == PGW_FIELD_AUTHORIZATION_CODE ||
+			field == PGW_FIELD_BANK_CODE ||
 			pgw_fault(
 				cc,
 				"\"%s\" cannot stand in a header: name where it stands in the body, with what it is about",
@@ -310,7 +317,7 @@ compile_from(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSourc
 	if (!json_object_object_get_ex(v, "behind", &part))
 		return true;
 	mark = pgw_enter(cc, "behind");
-	if (field != PGW_FIELD_BANK_REFERENCE)
+	if (!is_id(field))
 		return pgw_fault(cc, "is for ids only");
 	if (!compile_behind(cc, part, source))
 		return false;
@@ -511,6 +518,9 @@ compile_one_field(PgwCompile *cc, const char *name, json_object *v, PgwAnswerSpe
 		return compile_amount_format(cc, v, spec);
 	if (strcmp(name, field_names[PGW_FIELD_LIVEMODE]) == 0)
 		return compile_livemode(cc, v, spec);
+	if (strcmp(name, field_names[PGW_FIELD_CAPTURE_REFERENCE]) == 0 &&
+		!pgw_since_version(cc, 2, "\"capture_reference\""))
+		return false;
 	for (int i = 0; i < PGW_FIELD_LIVEMODE; i++)
 	{
 		if (strcmp(name, field_names[i]) == 0)

@@ -177,13 +177,14 @@ static uint64_t
 identities_of(PgwBankOp which)
 {
 	const uint64_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	const uint64_t own = PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE);
 
 	if (which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
 		return 0;
 	if (which == PGW_OP_LOOKUP_REFUND)
-		return PGW_PH_BIT(PGW_PH_TRANSACTION_REF) | theirs;
+		return PGW_PH_BIT(PGW_PH_TRANSACTION_REF) | theirs | own;
 	/* the merchant's: some banks go by nothing else */
-	return PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | theirs |
+	return PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | theirs | (which == PGW_OP_REFUND ? own : 0) |
 		   (which == PGW_OP_LOOKUP_CHARGE ? 0 : PGW_PH_BIT(PGW_PH_REFERENCE));
 }
 
@@ -305,6 +306,8 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 		return false;
 	pgw_leave(cc, mark);
 	op->needs |= op->answer.select.asked; /* or its answer could not be told from others' */
+	op->needs |= op->uses & PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE);
+	op->answer.by_own_id = (op->needs & PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE)) != 0;
 	op->present = true;
 	return check_pages(cc, op);
 }
@@ -337,6 +340,7 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 	const PgwConnector *c = cc->connector;
 	const uint64_t ours = PGW_PH_BIT(PGW_PH_TRANSACTION_REF);
 	const uint64_t charge = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	bool by_own_id = op->answer.by_own_id;
 	uint64_t named = 0;
 	size_t mark;
 
@@ -345,13 +349,13 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 	mark = pgw_enter(cc, pgw_op_name(which));
 	if (which == PGW_OP_LOOKUP_REFUND)
 	{
-		if (pgw_request_names(c, op, ours) == 0 &&
+		if (!by_own_id && pgw_request_names(c, op, ours) == 0 &&
 			!(op->answer.select.by_our_reference && pgw_request_names(c, op, charge) != 0))
 			return pgw_fault(
 				cc,
-				"the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it, or {{bank_reference}} with a \"select\" of the refund from the charge's" SAID_ALWAYS);
+				"the request does not say which refund it asks for: {{transaction_ref}}, its reference, or {{operation_reference}}, the bank's id of it, must stand in it, or {{bank_reference}} with a \"select\" of the refund from the charge's" SAID_ALWAYS);
 	}
-	else if ((named = pgw_request_names(c, op, identities_of(which))) == 0)
+	else if ((named = pgw_request_names(c, op, identities_of(which))) == 0 && !by_own_id)
 		return pgw_fault(
 			cc,
 			"the request does not say which charge it is about: {{original_ref}}, our reference of it, or {{bank_reference}}, the bank's id, must stand in it" SAID_ALWAYS);
@@ -360,7 +364,8 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 			cc,
 			"the request says by {{reference}} alone which charge it is about, and the charge does not tell the bank");
 	if (lookup && !op->answer.has_field[PGW_FIELD_REFERENCE] && !op->answer.not_echoed &&
-		!op->answer.select.by_our_reference)
+		!op->answer.select.by_our_reference &&
+		!(by_own_id && op->answer.has_field[PGW_FIELD_BANK_REFERENCE]))
 	{
 		pgw_enter(cc, "answer");
 		pgw_enter(cc, "fields");
@@ -372,6 +377,54 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 	}
 	pgw_leave(cc, mark);
 	return true;
+}
+
+/* Does the answer of one of the two that there may be, or is there none? */
+static bool
+names_one_of(const PgwCompiledOp *op, PgwAnswerField one, PgwAnswerField other)
+{
+	return !op->present || op->answer.has_field[one] || op->answer.has_field[other];
+}
+
+/*
+ * The bank's own id of an operation: it stands only where it is known which operation is meant, and
+ * some answer has to bring it.
+ */
+static bool
+check_own_id(PgwCompile *cc, PgwBankOp which)
+{
+	const uint64_t own = PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE);
+	const PgwConnector *c = cc->connector;
+
+	if (!c->ops[which].present || !c->ops[which].answer.by_own_id)
+		return true;
+	pgw_enter(cc, pgw_op_name(which));
+	if ((c->ops[which].uses & own) != 0 && pgw_request_names(c, &c->ops[which], own) == 0)
+		return pgw_fault(cc, "{{operation_reference}} must stand in each request" SAID_ALWAYS);
+	switch (which)
+	{
+		case PGW_OP_LOOKUP_REFUND:
+			return c->ops[PGW_OP_REFUND].answer.has_field[PGW_FIELD_BANK_REFERENCE] ||
+				   pgw_fault(
+					   cc,
+					   "{{operation_reference}} is the bank's id of the refund: the answer to \"refund\" must name it in \"bank_reference\"");
+		case PGW_OP_REFUND:
+			if (c->caps.multiple_captures)
+				return pgw_fault(
+					cc,
+					"{{operation_reference}} is the bank's id of the capture: with \"multiple_captures\" nothing says which of them is to be refunded");
+			return (names_one_of(&c->ops[PGW_OP_CHARGE], PGW_FIELD_CAPTURE_REFERENCE,
+								 PGW_FIELD_BANK_REFERENCE) &&
+					names_one_of(&c->ops[PGW_OP_CAPTURE], PGW_FIELD_CAPTURE_REFERENCE,
+								 PGW_FIELD_BANK_REFERENCE)) ||
+				   pgw_fault(
+					   cc,
+					   "{{operation_reference}} is the bank's id of what took the money: the answers to \"charge\" and \"capture\" must name it, in \"capture_reference\" or \"bank_reference\"");
+		default:
+			return pgw_fault(
+				cc,
+				"{{operation_reference}} has a value in \"lookup_refund\" (the bank's id of the refund) and in \"refund\" (that of the capture) only");
+	}
 }
 
 /* The look-up by the charge's id names it, and is the same question as the other one. */
@@ -388,9 +441,10 @@ check_lookup_by_id(PgwCompile *cc)
 		return pgw_fault(
 			cc,
 			"there is no \"lookup_charge\" in whose place it could be asked: call it that, if the bank finds a charge by its id alone");
-	if (pgw_request_names(c, op, PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) == 0)
+	if (pgw_request_names(c, op, PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) == 0 || op->answer.by_own_id)
 		return pgw_fault(
-			cc, "{{bank_reference}}, the bank's id of the charge, must stand in it" SAID_ALWAYS);
+			cc,
+			"{{bank_reference}}, the bank's id of the charge, must stand in it, and no other id" SAID_ALWAYS);
 	if (!op->answer.has_field[PGW_FIELD_REFERENCE] &&
 		!op->answer.has_field[PGW_FIELD_BANK_REFERENCE])
 	{
@@ -465,6 +519,8 @@ pgw_check_operations(PgwCompile *cc)
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
 		good &= check_identity(cc, (PgwBankOp) i);
+		pgw_leave(cc, here);
+		good &= check_own_id(cc, (PgwBankOp) i);
 		pgw_leave(cc, here);
 		good &= pgw_check_always_there(cc, (PgwBankOp) i);
 		pgw_leave(cc, here);

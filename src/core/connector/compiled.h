@@ -72,8 +72,9 @@ typedef enum PgwPlaceholder
 	PGW_PH_REASON,
 	PGW_PH_FINAL,
 	PGW_PH_SECRET,      /* with a name, or NULL: a file with one value */
-	PGW_PH_CARD_EXPIRY, /* this and the next three: since version 2 */
+	PGW_PH_CARD_EXPIRY, /* this and the next four: since version 2 */
 	PGW_PH_CARD_BRAND,
+	PGW_PH_OPERATION_REFERENCE,
 	PGW_PH_NOW,
 	PGW_PH_NONCE,
 	PGW_PH_METHOD, /* this and the next three: of the request, in computed values alone */
@@ -260,8 +261,9 @@ typedef enum PgwAnswerField
 	PGW_FIELD_VOIDED,
 	PGW_FIELD_CARD_BRAND,
 	PGW_FIELD_CARD_LAST4,
-	PGW_FIELD_REFERENCE, /* ours, as the bank echoes it */
-	PGW_FIELD_LIVEMODE,  /* real money, or a test? */
+	PGW_FIELD_CAPTURE_REFERENCE, /* the bank's id of what took the money, beside the charge's */
+	PGW_FIELD_REFERENCE,         /* ours, as the bank echoes it */
+	PGW_FIELD_LIVEMODE,          /* real money, or a test? */
 	PGW_NFIELDS
 } PgwAnswerField;
 
@@ -351,6 +353,7 @@ typedef struct PgwAnswerSpec
 	PgwField fields[PGW_NFIELDS];
 	bool not_echoed; /* "reference_echoed": false */
 	bool decimal;    /* amounts are decimal text, else integer minor units */
+	bool by_own_id;  /* of a look-up that asks by the bank's own id of the operation */
 	/* what stands in PGW_FIELD_LIVEMODE where money is real, and where not; none: true, false */
 	int nlive;
 	PgwScalar *live;
@@ -513,6 +516,7 @@ typedef struct PgwCompile
 	/* "not found" of lookup_refund counts so long after; -1: not said */
 	int64_t lookup_refund_consistent_after_s;
 	unsigned headers;     /* of the answer that is being compiled: see PgwAnswerSpec */
+	bool named_answer;    /* ... is one of "answers" */
 	bool in_computed;     /* ... of a computed value's texts */
 	bool in_body;         /* ... of a body */
 	bool of_body;         /* what is being computed has the body in it */

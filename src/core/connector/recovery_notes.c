@@ -113,10 +113,12 @@ int
 pgw_recovery_notes(const PgwConnector *c, PgwRecoveryNote *list)
 {
 	const PgwCapabilities *caps = pgw_connector_capabilities(c);
+	PgwCapabilities of_lost; /* the id would have come with the answer */
 	Notes notes = {.list = list};
 
+	pgw_capabilities_without_own_id(caps, &of_lost);
 	note_charge(&notes, c, caps);
-	note_operations(&notes, c, caps);
+	note_operations(&notes, c, &of_lost);
 	note_give_back(&notes, caps);
 	return notes.n;
 }

@@ -155,11 +155,14 @@ pgw_check_references(PgwCompile *cc)
 		   check_id(cc, PGW_OP_LOOKUP_CHARGE) &&
 		   check_named(cc, PGW_OP_CAPTURE, id, "{{bank_reference}}") &&
 		   check_named(cc, PGW_OP_VOID, id, "{{bank_reference}}") &&
-		   check_named(cc, PGW_OP_REFUND, id, "{{bank_reference}}") &&
+		   check_named(cc, PGW_OP_REFUND, id | PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE),
+					   "{{bank_reference}} or {{operation_reference}}") &&
 		   check_named(cc, PGW_OP_CANCEL, id, "{{bank_reference}}") &&
 		   check_named(cc, PGW_OP_REVERSE, id, "{{bank_reference}}") &&
-		   check_named(cc, PGW_OP_LOOKUP_REFUND, id | PGW_PH_BIT(PGW_PH_ORIGINAL_REF),
-					   "{{bank_reference}} or {{original_ref}}");
+		   check_named(cc, PGW_OP_LOOKUP_REFUND,
+					   id | PGW_PH_BIT(PGW_PH_ORIGINAL_REF) |
+						   PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE),
+					   "{{bank_reference}}, {{operation_reference}} or {{original_ref}}");
 }
 
 /* ---- what is made of a reference ---- */

@@ -492,22 +492,32 @@ look_at_customer(Warnings *w, const PgwConnector *c, PgwBankOp op)
 
 /* ---- lost answers ---- */
 
-#define ADD_LOOKUP \
-	"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts."
+#define SHOWN \
+	"name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts."
+#define ADD_LOOKUP "Add \"lookup_refund\", or " SHOWN
+#define OWN_ID "The answer would have named the id by which \"lookup_refund\" asks: " SHOWN
 
 static void
 look_at_lost_answers(Warnings *w, const PgwConnector *c)
 {
-	if (!c->caps.can_refund || pgw_capabilities_lookup_counts(&c->caps, PGW_OP_REFUND))
+	bool by_own_id = c->caps.lookup_refund_needs_id;
+	PgwCapabilities caps; /* the id would have come with the answer */
+
+	pgw_capabilities_without_own_id(&c->caps, &caps);
+	if (!caps.can_refund || pgw_capabilities_lookup_counts(&caps, PGW_OP_REFUND))
 		return;
 	if (c->caps.keys[PGW_OP_REFUND].honoured)
 		warn(
 			w, PGW_OP_REFUND, "",
-			"a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. " ADD_LOOKUP);
+			by_own_id
+				? "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that. " OWN_ID
+				: "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. " ADD_LOOKUP);
 	else
 		warn(
 			w, PGW_OP_REFUND, "",
-			"a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. " ADD_LOOKUP);
+			by_own_id
+				? "a refund whose answer is lost ends in manual review, as there is no key under which it could be repeated. " OWN_ID
+				: "a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. " ADD_LOOKUP);
 }
 
 /*

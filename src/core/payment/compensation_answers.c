@@ -341,6 +341,12 @@ answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *
 			refused(in, d);
 			return;
 		case PGW_OUT_NOT_FOUND:
+			/* what the bank has taken and named itself is not gone for not being shown */
+			if (in->pending && in->caps->lookup_refund_needs_id && !PGW_MUTATED(NAMED_NOT_FOUND))
+			{
+				take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+				return;
+			}
 			if (!in->not_found_counts)
 				break;
 			d->next = PGW_COMPENSATION_AGAIN;

@@ -78,11 +78,16 @@ typedef struct PgwCheckedArgs
 	bool on_failure_raise; /* only when request.on_failure is not NULL */
 	PgwCardBrand brand;
 	char last4[5]; /* empty for a token */
+	/* the number fails its check digit, and may be a card's all the same: some banks take it */
+	bool unchecked;
 	PgwCallerSays says;
 	/* options.customer, a part of the options' text; NULL: nothing is told of him */
 	const char *customer;
 	size_t customer_len;
 } PgwCheckedArgs;
+
+/* What is said of a card number whose check digit is wrong. */
+#define PGW_LUHN_FAILED "fails its check digit (Luhn); a digit is probably mistyped"
 
 /*
  * Append a JSON array of {"field","code","message"} to faults, in argument order, and return the

@@ -147,10 +147,11 @@ check_card_number(PgwChecker *c, PgwCheckedArgs *out)
 						"must be 12 to 19 digits without blanks or hyphens");
 		return false;
 	}
-	if (!pgw_luhn_ok(number, len))
+	/* whether there is a bank that takes it is not known here: bank/choose_bank.c */
+	out->unchecked = !pgw_luhn_ok(number, len);
+	if (out->unchecked && !pgw_card_may_lack_check_digit(number, len))
 	{
-		pgw_check_fault(c, "card_number", "luhn_failed",
-						"fails its check digit (Luhn); a digit is probably mistyped");
+		pgw_check_fault(c, "card_number", "luhn_failed", PGW_LUHN_FAILED);
 		return false;
 	}
 	out->brand = pgw_card_brand(number, len);
