@@ -118,6 +118,39 @@ SELECT (p).status, (p).replayed FROM (SELECT pay('ok') AS p OFFSET 0) s;
 SELECT pay('no-bank-left');
 \echo :SQLSTATE
 UPDATE pgw.banks SET enabled = true WHERE name = 'bank';
+-- nor a merchant who would
+INSERT INTO pgw.merchants (merchant) VALUES ('shut');
+SELECT status, replayed FROM pgw.process_payment('of-shut', 777, 'EUR', 'tok_ok', merchant => 'shut');
+UPDATE pgw.merchants SET enabled = false WHERE merchant = 'shut';
+SELECT status, replayed FROM pgw.process_payment('of-shut', 777, 'EUR', 'tok_ok', merchant => 'shut');
+SELECT status, replayed FROM pgw.submit_payment('of-shut', 777, 'EUR', 'tok_ok', merchant => 'shut');
+SELECT status, replayed, error_code FROM pgw.process_payments('[{"client_request_id": "of-shut", "amount": 777, "currency": "EUR", "token": "tok_ok", "merchant": "shut"},
+	{"client_request_id": "of-shut-2", "amount": 777, "currency": "EUR", "token": "tok_ok", "merchant": "shut"}]', atomic => false);
+SELECT pgw.process_payment('of-shut-2', 777, 'EUR', 'tok_ok', merchant => 'shut');
+\echo :SQLSTATE
+SELECT pgw.submit_payment('of-shut-2', 777, 'EUR', 'tok_ok', merchant => 'shut');
+\echo :SQLSTATE
+SELECT client_request_id FROM pgw.payments WHERE merchant = 'shut';
+
+-- a plan does not carry what is meant anyway at the end of a call, and what is said to be meant is no other request
+EXPLAIN (VERBOSE, COSTS OFF) SELECT status FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok', reference => NULL, options => '{}');
+EXPLAIN (VERBOSE, COSTS OFF) SELECT status FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok', capture => 'manual', merchant => 'default');
+EXPLAIN (VERBOSE, COSTS OFF) SELECT status FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok', options => '{"actor": "somebody"}');
+SELECT status, replayed FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok');
+SELECT status, replayed FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok', NULL, NULL, NULL, NULL, NULL, NULL, 'immediate', NULL, '{}', '{}', NULL, NULL, 'default', '{}');
+SELECT (pgw.process_payment('short', 500, 'EUR', 'tok_ok', merchant => 'default', metadata => '{}')).replayed;
+SELECT status FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok', metadata => NULL);
+\echo :SQLSTATE
+SELECT status FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok', merchant => NULL);
+\echo :SQLSTATE
+-- a default that somebody has changed is what he has made of it
+BEGIN;
+CREATE OR REPLACE FUNCTION pgw.submit_payment(client_request_id text, amount numeric, currency text, token text DEFAULT NULL, bank text DEFAULT NULL, capture text DEFAULT 'manual', reference text DEFAULT NULL,
+	metadata jsonb DEFAULT '{}', bank_fields jsonb DEFAULT '{}', expires_at timestamptz DEFAULT NULL, merchant text DEFAULT 'default', options jsonb DEFAULT '{}')
+	RETURNS pgw.payment_result AS '$libdir/pgw', 'pgw_submit_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
+SELECT status FROM pgw.submit_payment('changed-default', 500, 'EUR', 'tok_ok');
+SELECT capture FROM pgw.payments WHERE client_request_id = 'changed-default';
+ROLLBACK;
 
 -- rules
 SELECT pay('r1', bank => 'nobank');

@@ -46,6 +46,7 @@
 #include "card_guard/card_loggers.h"
 #include "client_api/calls_in_one_statement.h"
 #include "core/base/mutant.h"
+#include "sql_function/left_out_arguments.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/wipe_remains.h"
 
@@ -192,6 +193,7 @@ Datum
 pgw_call_support(PG_FUNCTION_ARGS)
 {
 	Node *node = (Node *) PG_GETARG_POINTER(0);
+	FuncExpr *simpler = NULL;
 
 	if (IsA(node, SupportRequestSimplify))
 	{
@@ -212,8 +214,9 @@ pgw_call_support(PG_FUNCTION_ARGS)
 			refuse_equal(calls);
 			list_free(calls);
 		}
+		simpler = pgw_leave_out(request->fcall);
 	}
-	PG_RETURN_POINTER(NULL); /* there is no simpler form */
+	PG_RETURN_POINTER(simpler); /* NULL: it stays as it is */
 }
 
 /* ---------------------------------------------------------------- the finished plan */

@@ -109,8 +109,9 @@ pgw_pay_require_writable(const char *function)
 	PreventCommandIfParallelMode(function);
 }
 
-void
-pgw_pay_require_merchant(const PgwPay *pay)
+/* A disabled one makes no new payments; who repeats a call of before learns what became of it. */
+static void
+require_merchant(const PgwPay *pay)
 {
 	bool enabled;
 
@@ -148,7 +149,6 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pgw_require_version();
 
 	pgw_become_owner(&pay->caller, &pay->saved_sec_context);
-	pgw_pay_require_merchant(pay);
 
 	pay->raise = pay->args.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
 	pay->capture_op = pgw_op_name(pgw_charge_operation(pay->checked.capture, is_submit));
@@ -312,7 +312,12 @@ pgw_pay_repeat(PgwPay *pay, PgwAttempt *attempt)
 {
 	if (!pgw_store_look(pay->args.client_request_id, pay->args.merchant, &pay->payment, attempt,
 						&pay->was_none))
+	{
+		/* Here, and not later: nobody waits for its table's lock while he holds those of payments.
+		 */
+		require_merchant(pay);
 		return false;
+	}
 	compare_replay(pay, &pay->payment, attempt);
 	return true;
 }

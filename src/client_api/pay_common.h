@@ -37,8 +37,8 @@ extern bool pgw_allow_not_a_card;
 extern void pgw_pay_init(void); /* _PG_init */
 
 /*
- * Read-only checks, arguments, card refusals, validation, privileges, merchant; then acts as the
- * owner until pgw_pay_end().
+ * Read-only checks, arguments, card refusals, validation, privileges; then acts as the owner until
+ * pgw_pay_end().
  */
 extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function,
 						  bool is_submit);
@@ -47,14 +47,14 @@ extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *func
 extern void pgw_pay_require_writable(const char *function);
 /* The faults of pay->args, as pgw_validate_payment_args() writes them; NULL: none. */
 extern char *pgw_pay_validate(PgwPay *pay);
-extern void pgw_pay_require_merchant(const PgwPay *pay); /* PW422: none, or disabled */
 /* of this call's wait; without a timeout that of pgw.wait_timeout */
 extern TimestampTz pgw_pay_deadline(bool timeout_isnull, int64 timeout_ms);
 
 /*
  * true: the id is taken by an equal request (else PW422), and pay->payment and *attempt are the
- * payment as it stands.  false: not known yet; pgw_pay_claim() will tell.  Takes no lock that
- * stays, and must come before those of table_locks.c, which most repeats do not need.
+ * payment as it stands.  false: not known yet, and the merchant may take a new one (else PW422);
+ * pgw_pay_claim() will tell.  Of what is known no lock stays, and all this must come before the
+ * locks of table_locks.c, which most repeats do not need.
  */
 extern bool pgw_pay_repeat(PgwPay *pay, PgwAttempt *attempt);
 

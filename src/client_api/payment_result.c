@@ -10,7 +10,9 @@
 #include "access/htup_details.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 #include "utils/uuid.h"
 
 #include "base/json_writer.h"
@@ -241,26 +243,35 @@ build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwA
 	return heap_form_tuple(desc, row->values, row->nulls);
 }
 
+/*
+ * The type as the server has it in its own cache: get_call_result_type() would make a copy of it
+ * for each call.
+ */
+static Datum
+row_of_call(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *attempt,
+			const PgwAttempt *op, PgwAudience audience)
+{
+	Oid type = get_fn_expr_rettype(fcinfo->flinfo);
+	TupleDesc desc = lookup_rowtype_tupdesc(
+		OidIsValid(type) ? type : get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	HeapTuple tuple = build(desc, p, attempt, op, audience);
+
+	ReleaseTupleDesc(desc);
+	return HeapTupleGetDatum(tuple);
+}
+
 Datum
 pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *attempt,
 				 PgwAudience audience)
 {
-	TupleDesc desc;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, attempt, NULL, audience));
+	return row_of_call(fcinfo, p, attempt, NULL, audience);
 }
 
 Datum
 pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *op,
 						   PgwAudience audience)
 {
-	TupleDesc desc;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, NULL, op, audience));
+	return row_of_call(fcinfo, p, NULL, op, audience);
 }
 
 void

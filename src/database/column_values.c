@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -102,6 +103,26 @@ look_up_value(Oid type, const char *name)
 	return value;
 }
 
+/* {}: what nearly every column of this type holds; without a look-up of its functions. */
+static Datum
+empty_object(void)
+{
+	Size size = offsetof(Jsonb, root) + offsetof(JsonbContainer, children);
+	Jsonb *j = palloc(size);
+
+	SET_VARSIZE(j, size);
+	j->root.header = JB_FOBJECT;
+	return JsonbPGetDatum(j);
+}
+
+static bool
+is_empty_object(Datum value)
+{
+	const Jsonb *j = DatumGetJsonbP(value);
+
+	return JB_ROOT_IS_OBJECT(j) && JB_ROOT_COUNT(j) == 0;
+}
+
 Datum
 pgw_row_from_string(Oid type, const char *value)
 {
@@ -109,6 +130,8 @@ pgw_row_from_string(Oid type, const char *value)
 
 	if (type == TEXTOID || type == VARCHAROID)
 		return CStringGetTextDatum(value);
+	if (type == JSONBOID && strcmp(value, "{}") == 0)
+		return empty_object();
 	label = value_of(type, value);
 	if (!OidIsValid(label) && get_typtype(type) == TYPTYPE_ENUM)
 		label = look_up_value(type, value);
@@ -133,6 +156,8 @@ pgw_row_to_string(Oid type, Datum value)
 
 	if (type == TEXTOID || type == VARCHAROID)
 		return TextDatumGetCString(value);
+	if (type == JSONBOID && is_empty_object(value))
+		return pstrdup("{}");
 	label = name_of(type, DatumGetObjectId(value));
 	if (label != NULL)
 		return pstrdup(label);

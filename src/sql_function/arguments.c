@@ -23,6 +23,7 @@
 #include "core/base/mutant.h"
 #include "core/card/token_object.h"
 #include "sql_function/arguments.h"
+#include "sql_function/left_out_arguments.h"
 #include "sql_function/wipe_remains.h"
 
 typedef struct ArgNames
@@ -33,6 +34,8 @@ typedef struct ArgNames
 	int next; /* behind the one that was asked for last: they are asked for in their order, nearly
 			   */
 	char *names[FUNC_MAX_ARGS];
+	/* for a call that does not carry them all (left_out_arguments.c) */
+	NullableDatum left_out[FUNC_MAX_ARGS];
 } ArgNames;
 
 #define MAX_FUNCTIONS 8
@@ -69,8 +72,10 @@ read_names(ArgNames *a, Oid function)
 	for (int i = 0; i < n && names != NULL; i++)
 	{
 		/* Columns of RETURNS TABLE come after the arguments. */
-		if (modes == NULL || modes[i] == PROARGMODE_IN)
-			a->names[a->n++] = names[i];
+		if (modes != NULL && modes[i] != PROARGMODE_IN)
+			continue;
+		a->left_out[a->n].value = pgw_left_out_value(names[i], &a->left_out[a->n].isnull);
+		a->names[a->n++] = names[i];
 	}
 	MemoryContextSwitchTo(old);
 	ReleaseSysCache(tup);
@@ -103,17 +108,18 @@ Datum
 pgw_arg(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 {
 	ArgNames *a = arg_names(fcinfo->flinfo->fn_oid);
-	int n = Min(a->n, PG_NARGS());
 
-	for (int looked = 0; looked < n; looked++)
+	for (int looked = 0; looked < a->n; looked++)
 	{
-		int i = a->next < n ? a->next : 0;
+		int i = a->next < a->n ? a->next : 0;
 
 		a->next = i + 1;
 		if (strcmp(a->names[i], name) == 0)
 		{
-			*isnull = PG_ARGISNULL(i);
-			return *isnull ? (Datum) 0 : PG_GETARG_DATUM(i);
+			const NullableDatum *arg = i < PG_NARGS() ? &fcinfo->args[i] : &a->left_out[i];
+
+			*isnull = arg->isnull;
+			return *isnull ? (Datum) 0 : arg->value;
 		}
 	}
 	*isnull = true;
@@ -153,6 +159,8 @@ pgw_arg_json(FunctionCallInfo fcinfo, const char *name)
 	if (isnull)
 		return NULL;
 	j = DatumGetJsonbP(d);
+	if (JB_ROOT_IS_OBJECT(j) && JB_ROOT_COUNT(j) == 0)
+		return pstrdup("{}"); /* nearly always */
 	text = JsonbToCString(NULL, &j->root, VARSIZE(j));
 	wipe_copy(j, d);
 	return text;

@@ -406,10 +406,8 @@ field_to_datum(PgwColumnType column_type, const void *p, Oid type, bool *isnull)
 }
 
 static void
-field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d, bool isnull)
+field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d)
 {
-	if (isnull)
-		return; /* the struct was zeroed */
 	switch (column_type)
 	{
 		case PGW_COLUMN_UUID:
@@ -492,14 +490,15 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 	const PgwTableDescription *d = describe(table, RelationGetRelid(r->rel));
 
 	memset(row, 0, tables[table].size);
+	slot_getallattrs(r->found);
 	for (int i = 0; i < tables[table].n; i++)
 	{
-		bool isnull;
-		Datum value = slot_getattr(r->found, d->attnums[i], &isnull);
+		int att = d->attnums[i] - 1;
 
-		field_from_datum(tables[table].columns[i].type,
-						 (char *) row + tables[table].columns[i].offset, d->types[i], value,
-						 isnull);
+		if (!r->found->tts_isnull[att]) /* the struct was zeroed */
+			field_from_datum(tables[table].columns[i].type,
+							 (char *) row + tables[table].columns[i].offset, d->types[i],
+							 r->found->tts_values[att]);
 	}
 	pgw_store_location(table, row)->tid = r->found->tts_tid;
 	if (table == PGW_TABLE_TRANSACTIONS)
