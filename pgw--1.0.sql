@@ -67,7 +67,8 @@ CREATE TYPE pgw.event_type AS ENUM (
 	'TransactionFailed', 'CaptureStarted', 'CaptureCompleted', 'CaptureFailed', 'CaptureRetryScheduled', 'CaptureReversed',
 	'AuthorizationExpired',
 	'CompensationStarted', 'RefundStarted', 'RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown',
-	'RefundRetryScheduled', 'RefundReversed', 'LateApprovalReceived', 'ManualReviewRequired', 'ManualReviewResolved');
+	'RefundRetryScheduled', 'RefundReversed', 'LateApprovalReceived', 'ManualReviewRequired', 'ManualReviewResolved',
+	'BankReported');
 COMMENT ON TYPE pgw.event_type IS
 	'What happened to an attempt in one step. docs/state-machine.md lists from which state to which each event may '
 	'lead.';
@@ -459,6 +460,9 @@ CREATE TABLE pgw.payments (
 	refunded_amount bigint NOT NULL DEFAULT 0,
 	refund_pending_amount bigint NOT NULL DEFAULT 0,
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	-- last, and NULL of nearly all: there they cost nothing
+	bank_captured_amount bigint,
+	bank_refunded_amount bigint,
 	CONSTRAINT payments_request_key UNIQUE (client_request_id, merchant),
 	CONSTRAINT payments_authorized_check CHECK (authorized_amount >= 0 AND authorized_amount <= amount),
 	-- differences, because the sum of two bigints can overflow
@@ -466,7 +470,9 @@ CREATE TABLE pgw.payments (
 		AND captured_amount <= authorized_amount AND capture_pending_amount <= authorized_amount - captured_amount
 		AND reserved_amount <= authorized_amount - captured_amount - capture_pending_amount),
 	CONSTRAINT payments_refunds_check CHECK (refunded_amount >= 0 AND refund_pending_amount >= 0
-		AND refunded_amount <= captured_amount AND refund_pending_amount <= captured_amount - refunded_amount),
+		AND refunded_amount - coalesce(bank_captured_amount, 0) <= captured_amount
+		AND refund_pending_amount - coalesce(bank_captured_amount, 0) <= captured_amount - refunded_amount),
+	CONSTRAINT payments_bank_check CHECK (bank_captured_amount > 0 AND bank_refunded_amount > 0),
 	CONSTRAINT payments_no_money_check CHECK (status NOT IN ('pending', 'declined') OR captured_amount = 0)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05,
 	autovacuum_vacuum_insert_scale_factor = 0.05);
@@ -499,6 +505,10 @@ COMMENT ON COLUMN pgw.payments.refunded_amount IS 'What was given back by finish
 COMMENT ON COLUMN pgw.payments.refund_pending_amount IS
 	'What refunds claim that are under way, accepted by the bank and not done yet, in doubt or in review, in minor '
 	'units.';
+COMMENT ON COLUMN pgw.payments.bank_captured_amount IS
+	'What the bank has captured beside that, without pgw, as it reports it, in minor units; NULL: nothing.';
+COMMENT ON COLUMN pgw.payments.bank_refunded_amount IS
+	'What the bank has given back beside refunded_amount, without pgw, as it reports it, in minor units; NULL: nothing.';
 COMMENT ON COLUMN pgw.payments.bank IS
 	'The bank that has the charge, by its name in pgw.banks; NULL until it is known.';
 COMMENT ON COLUMN pgw.payments.bank_reference IS 'The bank''s id of the charge; NULL until it is known.';
@@ -517,7 +527,9 @@ COMMENT ON CONSTRAINT payments_authorized_check ON pgw.payments IS 'No more is a
 COMMENT ON CONSTRAINT payments_captured_check ON pgw.payments IS
 	'What is captured and what is claimed are together no more than what is authorized.';
 COMMENT ON CONSTRAINT payments_refunds_check ON pgw.payments IS
-	'What is refunded and what refunds claim are together no more than what is captured.';
+	'What pgw refunds and what its refunds claim are together no more than what is captured.';
+COMMENT ON CONSTRAINT payments_bank_check ON pgw.payments IS
+	'What the bank has done without pgw is a sum, or nothing; how much is not pgw''s to bound.';
 COMMENT ON CONSTRAINT payments_no_money_check ON pgw.payments IS
 	'A payment that is pending or declined has taken no money.';
 
@@ -611,6 +623,9 @@ CREATE TABLE pgw.payment_transactions (
 	step_order int NOT NULL CHECK (step_order >= 0),
 	next_step_at timestamptz,
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	-- last, and NULL of nearly all: there it costs nothing
+	origin text,
+	CONSTRAINT payment_transactions_origin_check CHECK (origin IS NULL OR origin = 'bank' AND kind <> 'payment'),
 	CONSTRAINT payment_transactions_live_check CHECK (NOT live OR NOT given_up AND status NOT IN ('Failed', 'Refunded')),
 	CONSTRAINT payment_transactions_given_up_check CHECK (given_up OR status NOT IN ('Failed', 'Refunded')),
 	CONSTRAINT payment_transactions_begun_check CHECK (live OR given_up OR status = 'Created')
@@ -767,6 +782,8 @@ COMMENT ON COLUMN pgw.payment_transactions.retryable IS
 	'True: a new payment with the same data may succeed, and cannot charge twice.';
 COMMENT ON COLUMN pgw.payment_transactions.correlation_id IS
 	'The id that stands in every log line and event about the attempt, and in requests to the bank.';
+COMMENT ON COLUMN pgw.payment_transactions.origin IS
+	'bank: pgw has not made it; the bank shows it, as it was made at the bank''s own pages, or by the bank. NULL: pgw made it.';
 COMMENT ON COLUMN pgw.payment_transactions.created_at IS 'When the attempt was recorded.';
 COMMENT ON COLUMN pgw.payment_transactions.updated_at IS 'When the row was last changed.';
 
@@ -994,11 +1011,13 @@ CREATE TABLE pgw.notifications (
 	transaction_id uuid,
 	amounts text CHECK (amounts IN ('equal', 'unequal', 'unreadable')),
 	alerted boolean NOT NULL DEFAULT false,
-	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment', 'evidence')),
+	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment', 'evidence', 'change')),
 	about text CHECK (about IN ('charge', 'capture', 'void', 'refund', 'cancel', 'reverse')),
 	says text CHECK (says IN ('approved', 'declined')),
 	request_key text COLLATE "C",
 	evidence text CHECK (evidence IN ('waiting', 'used', 'agrees', 'contradicts', 'superseded')),
+	change text CHECK (change IN ('waiting', 'seen')),
+	next_look_at timestamptz,
 	received_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT notifications_once UNIQUE (bank, identity)
@@ -1006,6 +1025,7 @@ CREATE TABLE pgw.notifications (
 CREATE INDEX notifications_payment ON pgw.notifications (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX notifications_evidence ON pgw.notifications (transaction_id) WHERE evidence IS NOT NULL;
 CREATE INDEX notifications_waiting ON pgw.notifications (notification_id) WHERE evidence = 'waiting';
+CREATE INDEX notifications_change ON pgw.notifications (transaction_id) WHERE change = 'waiting';
 CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id) WHERE amounts <> 'equal' AND NOT alerted;
 COMMENT ON TABLE pgw.notifications IS
 	'What banks have sent by themselves and pgw has taken, one row each. A notification makes pgw ask the bank; of a bank that '
@@ -1032,7 +1052,8 @@ COMMENT ON COLUMN pgw.notifications.alerted IS 'True: people were told that the 
 COMMENT ON COLUMN pgw.notifications.payment_id IS 'The payment that it is about; NULL: none that is known here.';
 COMMENT ON COLUMN pgw.notifications.outcome IS
 	'asked: something of the payment is in doubt, and the worker asks the bank after the commit; nothing_open: nothing is; '
-	'unknown_payment: no payment of this bank has such an id or reference; evidence: the worker takes it as the bank''s answer.';
+	'unknown_payment: no payment of this bank has such an id or reference; evidence: the worker takes it as the bank''s answer; '
+	'change: it may tell of what was done at the bank without pgw, and the worker asks for the totals.';
 COMMENT ON COLUMN pgw.notifications.about IS 'Which operation it is the bank''s word on, at a bank that can be asked nothing; else NULL.';
 COMMENT ON COLUMN pgw.notifications.says IS 'approved: that operation is done; declined: it has failed.';
 COMMENT ON COLUMN pgw.notifications.request_key IS 'Our reference of the request that it is about, as pgw has it.';
@@ -1040,11 +1061,16 @@ COMMENT ON COLUMN pgw.notifications.evidence IS
 	'waiting: the worker will take it, once the attempt is so far; used: it was taken as the bank''s answer; agrees: the attempt '
 	'had ended so already; contradicts: it had ended otherwise, and people were told; superseded: the request was made anew '
 	'since, or elsewhere.';
+COMMENT ON COLUMN pgw.notifications.change IS
+	'It may tell of what was done at the bank without pgw. waiting: the bank is still to be asked; seen: it was; NULL: it tells of '
+	'no such thing, or of nothing that could have changed the payment.';
+COMMENT ON COLUMN pgw.notifications.next_look_at IS 'When the bank is to be asked again, where change is waiting; NULL: at once.';
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
 COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
 COMMENT ON INDEX pgw.notifications_evidence IS 'What a bank has said of an attempt by itself.';
 COMMENT ON INDEX pgw.notifications_waiting IS 'What a bank has said by itself and was not taken yet.';
+COMMENT ON INDEX pgw.notifications_change IS 'Of which payments the totals are still to be asked for.';
 COMMENT ON INDEX pgw.notifications_to_alert IS 'Those with another amount, of which people are still to be told.';
 COMMENT ON CONSTRAINT notifications_once ON pgw.notifications IS 'Each notification is taken once, however often it is delivered.';
 
@@ -2117,7 +2143,7 @@ SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
 		THEN t.error_code END AS error_code,
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
-		THEN t.error_message END AS error_message, p.livemode
+		THEN t.error_message END AS error_message, p.livemode, p.bank_captured_amount, p.bank_refunded_amount
 FROM pgw.payments p LEFT JOIN pgw.payment_transactions t ON t.transaction_id = p.transaction_id
 WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
 	OR EXISTS (SELECT FROM pgw.access_grants g
@@ -2134,7 +2160,7 @@ CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
 	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_version, t.bank_requested, t.reference,
 	t.bank_reference, t.authorization_code, t.requests_sent, t.next_step_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class,
-	t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id, t.created_at, t.updated_at, t.livemode
+	t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id, t.created_at, t.updated_at, t.livemode, t.origin
 FROM pgw.payment_transactions t
 WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
 	OR EXISTS (SELECT FROM pgw.access_grants g
@@ -2497,7 +2523,7 @@ COMMENT ON FUNCTION pgw.rebuild_status IS
 CREATE FUNCTION pgw.rebuild_payment(payment_id uuid, OUT transaction_id uuid, OUT status pgw.payment_status, OUT amount bigint,
 	OUT currency text, OUT authorized_amount bigint, OUT captured_amount bigint, OUT reserved_amount bigint,
 	OUT refunded_amount bigint, OUT refund_pending_amount bigint, OUT given_back_amount bigint,
-	OUT capture_pending_amount bigint) RETURNS record
+	OUT capture_pending_amount bigint, OUT bank_captured_amount bigint, OUT bank_refunded_amount bigint) RETURNS record
 AS 'MODULE_PATHNAME', 'pgw_rebuild_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgw.rebuild_payment IS
 	'What a payment stands at by the events of its attempts alone: status and amounts as in payments, and what pgw has '
@@ -2561,6 +2587,7 @@ WITH event AS (
 	SELECT h.transaction_id, h.status, h.saved, h.in_vain, h.declined, h.reviewed, h.expired, h.started->>'operation' AS operation,
 		CASE jsonb_typeof(h.started->'amount') WHEN 'number' THEN (h.started->>'amount')::numeric ELSE 0 END AS amount,
 		coalesce(h.started->>'capture', '') = 'on_commit' AS on_commit, h.started->'final' IS DISTINCT FROM 'false' AS final,
+		coalesce(h.started->>'origin', '') = 'bank' AS by_bank,
 		h.accepted, h.status IN ('Saved', 'Completed') AND NOT h.accepted AS done,
 		h.status NOT IN ('Saved', 'Completed', 'Failed') OR h.accepted AS under_way,
 		h.after_gap IS NULL AND h.illegal IS NULL AS sound
@@ -2568,13 +2595,15 @@ WITH event AS (
 ), operated AS (
 	-- the rows of the attempts tell only whose they are
 	SELECT t.payment_id,
-		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'capture' AND d.done), 0) AS captured,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'capture' AND d.done AND NOT d.by_bank), 0) AS captured,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'capture' AND d.done AND d.by_bank), 0) AS bank_captured,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.done AND d.by_bank), 0) AS bank_refunded,
 		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'capture' AND d.accepted), 0) AS capture_pending,
 		coalesce(sum(d.amount) FILTER (WHERE d.operation IN ('capture', 'void') AND d.under_way
 			AND NOT (d.operation = 'capture' AND d.accepted)), 0) AS reserved,
-		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.done), 0) AS refunded,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.done AND NOT d.by_bank), 0) AS refunded,
 		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.under_way), 0) AS refund_pending,
-		bool_or(d.operation = 'capture' AND d.done AND d.final) AS closed,
+		bool_or(d.operation = 'capture' AND d.done AND d.final AND NOT d.by_bank) AS closed,
 		bool_or(d.operation = 'void' AND d.done) AS voided, bool_and(d.sound) AS sound
 	FROM told d
 	JOIN pgw.payment_transactions t ON t.transaction_id = d.transaction_id
@@ -2588,6 +2617,7 @@ WITH event AS (
 		k.kept * (k.capture_pending * d.amount + coalesce(o.capture_pending, 0)) AS capture_pending,
 		k.kept * (k.reserved * d.amount + coalesce(o.reserved, 0)) AS reserved,
 		k.kept * coalesce(o.refunded, 0) AS refunded, k.kept * coalesce(o.refund_pending, 0) AS refund_pending,
+		k.kept * coalesce(o.bank_captured, 0) AS bank_captured, k.kept * coalesce(o.bank_refunded, 0) AS bank_refunded,
 		coalesce(o.closed, false) AS closed, coalesce(o.voided, false) AS voided
 	FROM pgw.payments p
 	JOIN told d ON d.transaction_id = p.transaction_id
@@ -2602,10 +2632,11 @@ WITH event AS (
 	SELECT a.*, CASE
 			WHEN a.in_vain THEN CASE WHEN a.declined THEN 'declined' ELSE 'failed' END
 			WHEN NOT a.kept THEN CASE WHEN a.reviewed THEN 'in_review' ELSE 'pending' END
-			WHEN a.captured = 0 THEN CASE WHEN a.expired THEN 'expired' WHEN a.voided THEN 'voided' ELSE 'authorized' END
-			WHEN NOT a.closed AND NOT a.expired AND a.captured < a.authorized THEN 'partially_captured'
-			WHEN a.refunded = 0 THEN 'captured'
-			WHEN a.refunded < a.captured THEN 'partially_refunded'
+			WHEN a.captured + a.bank_captured = 0
+				THEN CASE WHEN a.expired THEN 'expired' WHEN a.voided THEN 'voided' ELSE 'authorized' END
+			WHEN NOT a.closed AND NOT a.expired AND a.captured + a.bank_captured < a.authorized THEN 'partially_captured'
+			WHEN a.refunded + a.bank_refunded = 0 THEN 'captured'
+			WHEN a.refunded + a.bank_refunded < a.captured + a.bank_captured THEN 'partially_refunded'
 			ELSE 'refunded'
 		END AS payment_status
 	FROM amounts a
@@ -2717,8 +2748,10 @@ FULL JOIN (
 LEFT JOIN (
 	-- Saved is done, unless the bank has only accepted it; what is neither done nor Failed is in doubt
 	SELECT o.payment_id,
-		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND d.done) AS captured,
-		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND d.done) AS refunded,
+		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND d.done AND o.origin IS NULL) AS captured,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND d.done AND o.origin IS NULL) AS refunded,
+		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND d.done AND o.origin = 'bank') AS bank_captured,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND d.done AND o.origin = 'bank') AS bank_refunded,
 		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND NOT d.done AND o.status <> 'Failed') AS refund_pending,
 		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND d.accepted) AS capture_pending,
 		sum(o.amount) FILTER (WHERE o.kind IN ('capture', 'void') AND NOT d.done AND o.status <> 'Failed'
@@ -2784,25 +2817,27 @@ CROSS JOIN LATERAL (
 	-- amounts_disagree: the amounts do not fit the payment's status.
 	SELECT 'amounts_disagree', jsonb_build_object('status', p.status, 'amount', p.amount, 'authorized_amount', p.authorized_amount,
 		'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount)
+	FROM (SELECT p.captured_amount + coalesce(p.bank_captured_amount, 0) AS captured,
+		p.refunded_amount + coalesce(p.bank_refunded_amount, 0) AS refunded) a
 	WHERE NOT CASE p.status
-		WHEN 'pending' THEN p.authorized_amount = 0 AND p.captured_amount = 0
-		WHEN 'declined' THEN p.authorized_amount = 0 AND p.captured_amount = 0
-		WHEN 'failed' THEN p.captured_amount = p.refunded_amount
-		WHEN 'in_review' THEN p.captured_amount = 0
-		WHEN 'authorized' THEN p.authorized_amount = p.amount AND p.captured_amount = 0
-		WHEN 'partially_captured' THEN p.captured_amount > 0 AND p.captured_amount < p.amount
-		WHEN 'captured' THEN p.captured_amount > 0 AND (p.captured_amount = p.amount OR p.capture = 'manual')
-			AND p.refunded_amount = 0
-		WHEN 'partially_refunded' THEN p.refunded_amount > 0 AND p.refunded_amount < p.captured_amount
-		WHEN 'refunded' THEN p.refunded_amount > 0 AND p.refunded_amount = p.captured_amount
-		WHEN 'voided' THEN p.captured_amount = 0
-		WHEN 'expired' THEN p.captured_amount = 0
+		WHEN 'pending' THEN p.authorized_amount = 0 AND a.captured = 0
+		WHEN 'declined' THEN p.authorized_amount = 0 AND a.captured = 0
+		WHEN 'failed' THEN a.captured = a.refunded
+		WHEN 'in_review' THEN a.captured = 0
+		WHEN 'authorized' THEN p.authorized_amount = p.amount AND a.captured = 0
+		WHEN 'partially_captured' THEN a.captured > 0 AND a.captured < p.amount
+		WHEN 'captured' THEN a.captured > 0 AND (a.captured >= p.amount OR p.capture = 'manual') AND a.refunded = 0
+		WHEN 'partially_refunded' THEN a.refunded > 0 AND a.refunded < a.captured
+		-- of what pgw gives back no more than all; of what the bank does, as it reports it
+		WHEN 'refunded' THEN a.refunded > 0 AND (a.refunded = a.captured OR a.refunded > a.captured AND p.bank_refunded_amount > 0)
+		WHEN 'voided' THEN a.captured = 0
+		WHEN 'expired' THEN a.captured = 0
 	END
 	UNION ALL
 	-- refunds_exceed_capture: more is given back, or claimed for that, than was captured.
 	SELECT 'refunds_exceed_capture', jsonb_build_object('captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount,
 		'refund_pending_amount', p.refund_pending_amount)
-	WHERE p.refund_pending_amount > p.captured_amount - p.refunded_amount
+	WHERE p.refund_pending_amount - coalesce(p.bank_captured_amount, 0) > p.captured_amount - p.refunded_amount
 	UNION ALL
 	-- capture_missing: the attempt is Completed, and what was to be captured is only authorized.
 	SELECT 'capture_missing', jsonb_build_object('status', p.status, 'capture', p.capture)
@@ -2831,6 +2866,12 @@ CROSS JOIN LATERAL (
 		'by_transactions', coalesce(o.refunded, 0), 'pending_by_transactions', coalesce(o.refund_pending, 0))
 	WHERE p.refunded_amount <> coalesce(o.refunded, 0) OR p.refund_pending_amount <> coalesce(o.refund_pending, 0)
 	UNION ALL
+	-- made_at_bank_differs: what the bank has done without pgw is not that of the attempts of origin bank.
+	SELECT 'made_at_bank_differs', jsonb_build_object('bank_captured_amount', p.bank_captured_amount,
+		'bank_refunded_amount', p.bank_refunded_amount, 'captured_by_transactions', o.bank_captured,
+		'refunded_by_transactions', o.bank_refunded)
+	WHERE p.bank_captured_amount IS DISTINCT FROM o.bank_captured OR p.bank_refunded_amount IS DISTINCT FROM o.bank_refunded
+	UNION ALL
 	-- void_differs: voided without a void, or the other way round. A void that came too late has found the
 	-- authorization expired.
 	SELECT 'void_differs', jsonb_build_object('status', p.status, 'by_transactions', coalesce(o.voided, false))
@@ -2844,14 +2885,18 @@ UNION ALL
 SELECT 'payment_differs', p.payment_id, p.transaction_id, p.merchant, jsonb_build_object(
 	'stored', jsonb_build_object('status', p.status, 'authorized_amount', p.authorized_amount, 'captured_amount', p.captured_amount,
 		'capture_pending_amount', p.capture_pending_amount, 'reserved_amount', p.reserved_amount,
-		'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount),
+		'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount,
+		'bank_captured_amount', coalesce(p.bank_captured_amount, 0), 'bank_refunded_amount', coalesce(p.bank_refunded_amount, 0)),
 	'by_events', jsonb_build_object('status', r.payment_status, 'authorized_amount', r.authorized, 'captured_amount', r.captured,
 		'capture_pending_amount', r.capture_pending, 'reserved_amount', r.reserved,
-		'refunded_amount', r.refunded, 'refund_pending_amount', r.refund_pending))
+		'refunded_amount', r.refunded, 'refund_pending_amount', r.refund_pending,
+		'bank_captured_amount', r.bank_captured, 'bank_refunded_amount', r.bank_refunded))
 FROM pgw.payments p
 JOIN rebuilt r ON r.payment_id = p.payment_id
-WHERE (p.authorized_amount, p.captured_amount, p.capture_pending_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
-		IS DISTINCT FROM (r.authorized, r.captured, r.capture_pending, r.reserved, r.refunded, r.refund_pending)
+WHERE (p.authorized_amount, p.captured_amount, p.capture_pending_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount,
+		coalesce(p.bank_captured_amount, 0), coalesce(p.bank_refunded_amount, 0))
+		IS DISTINCT FROM (r.authorized, r.captured, r.capture_pending, r.reserved, r.refunded, r.refund_pending, r.bank_captured,
+			r.bank_refunded)
 	OR p.status::text <> r.payment_status
 		AND NOT (p.status IN ('pending', 'in_review') AND NOT r.kept)
 		AND NOT (p.status = 'failed' AND r.payment_status = 'declined' AND r.status <> 'Failed')

@@ -29,6 +29,7 @@ CREATE FUNCTION started(n int) RETURNS jsonb LANGUAGE sql AS $$
 			'operation', CASE WHEN t.kind <> 'payment' THEN t.kind::text WHEN t.capture = 'immediate' THEN 'charge' ELSE 'authorize' END)
 			|| CASE WHEN t.kind = 'payment' AND t.capture <> 'immediate' THEN jsonb_build_object('capture', t.capture) ELSE '{}' END
 			|| CASE WHEN t.kind = 'capture' AND NOT t.final_capture THEN '{"final": false}' ELSE '{}' END::jsonb
+			|| CASE WHEN t.origin IS NOT NULL THEN jsonb_build_object('origin', t.origin) ELSE '{}' END
 		FROM pgw.payment_transactions t WHERE t.transaction_id = tid(n)), '{}') $$;
 CREATE FUNCTION digest(t pgw.payment_transactions) RETURNS bytea LANGUAGE sql AS $$
 	SELECT sha256(convert_to(CASE t.kind WHEN 'payment' THEN t.amount || E'\n' || t.currency || E'\n\n\n0\n0\n\n' || t.capture || E'\n\n' || t.livemode::int
@@ -412,7 +413,8 @@ END $$;
 WITH c AS MATERIALIZED (SELECT payment_id, details->'by_events' AS told FROM pgw.check_consistency() WHERE check_name = 'payment_differs'),
 r AS MATERIALIZED (SELECT pid(n) AS payment_id, b.* FROM generate_series(1, 600) n CROSS JOIN LATERAL pgw.rebuild_payment(pid(n)) b)
 SELECT count(c.payment_id) AS told, count(*) FILTER (WHERE c.told IS DISTINCT FROM jsonb_build_object('status', r.status, 'authorized_amount', r.authorized_amount,
-		'captured_amount', r.captured_amount, 'capture_pending_amount', r.capture_pending_amount, 'reserved_amount', r.reserved_amount, 'refunded_amount', r.refunded_amount, 'refund_pending_amount', r.refund_pending_amount)) AS differently,
+		'captured_amount', r.captured_amount, 'capture_pending_amount', r.capture_pending_amount, 'reserved_amount', r.reserved_amount, 'refunded_amount', r.refunded_amount, 'refund_pending_amount', r.refund_pending_amount,
+		'bank_captured_amount', r.bank_captured_amount, 'bank_refunded_amount', r.bank_refunded_amount)) AS differently,
 	count(DISTINCT r.status) > 8 AS statuses, count(*) FILTER (WHERE r.given_back_amount > 0) > 10 AS given_back, count(*) FILTER (WHERE r.reserved_amount > 0) > 10 AS reserved,
 	count(*) FILTER (WHERE r.capture_pending_amount > 0) > 10 AS capture_pending,
 	count(*) FILTER (WHERE r.refunded_amount > 0) > 10 AS refunded, count(*) FILTER (WHERE r.refund_pending_amount > 0) > 10 AS pending
@@ -432,6 +434,30 @@ SELECT broken();
 UPDATE pgw.payments SET captured_amount = 400, capture_pending_amount = 0, refunded_amount = 100, refund_pending_amount = 0 WHERE payment_id = pid(1);
 SELECT broken();
 ROLLBACK;
+-- what the bank has done without pgw: captured, given back, a refund taken back; and released. It may be above what pgw may do, and a step of it is none of pgw's
+BEGIN;
+CREATE FUNCTION made_at_bank(n int, p int, kind text, amount int, taken_back boolean DEFAULT false) RETURNS void LANGUAGE sql AS $$
+	SELECT attempt(n, jsonb_build_object('kind', kind, 'amount', amount, 'origin', 'bank', 'step_order', 3 + taken_back::int, 'status', CASE WHEN taken_back THEN 'Failed' ELSE 'Completed' END), p);
+	SELECT events(n, 'TransactionStarted - Created 1', 'BankReported Created BankApproved 1', 'TransactionCompleted BankApproved Completed 1', CASE WHEN taken_back THEN 'BankReported Completed Failed 2' ELSE '' END) $$;
+SELECT payment(1, '{"status": "refunded", "refunded_amount": 900, "bank_refunded_amount": 300}'), attempt(1), success(1), attempt(2, '{"kind": "refund", "amount": 900}', 1), success(2),
+	made_at_bank(3, 1, 'refund', 100), made_at_bank(4, 1, 'refund', 200), made_at_bank(5, 1, 'refund', 50, true);
+SELECT payment(11, '{"status": "partially_refunded", "captured_amount": 0, "bank_captured_amount": 1100, "bank_refunded_amount": 100, "capture": "manual"}'), attempt(11, '{"capture": "manual"}'), success(11),
+	made_at_bank(12, 11, 'capture', 1100), made_at_bank(13, 11, 'refund', 100);
+SELECT payment(21, '{"status": "voided", "captured_amount": 0, "capture": "manual"}'), attempt(21, '{"capture": "manual"}'), success(21), made_at_bank(22, 21, 'void', 1000);
+SELECT broken();
+SELECT format('%s %s %s %s %s', r.status, r.captured_amount, r.refunded_amount, r.bank_captured_amount, r.bank_refunded_amount) FROM unnest('{1,11,21}'::int[]) n, pgw.rebuild_payment(pid(n)) r;
+SAVEPOINT s;
+\set VERBOSITY terse
+UPDATE pgw.payments SET bank_refunded_amount = 299 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.payments SET bank_captured_amount = NULL, captured_amount = 1000 WHERE payment_id = pid(11); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.payments SET bank_captured_amount = 0 WHERE payment_id = pid(11); ROLLBACK TO s;
+UPDATE pgw.payments SET refund_pending_amount = 101 WHERE payment_id = pid(1); ROLLBACK TO s;
+UPDATE pgw.payment_transactions SET status = 'Failed', live = false, given_up = true, step_order = 7 WHERE transaction_id = tid(2); ROLLBACK TO s;
+UPDATE pgw.payment_transactions SET origin = 'bank' WHERE transaction_id = tid(2); ROLLBACK TO s;
+UPDATE pgw.payment_transactions SET status = 'Failed', live = false, given_up = true, step_order = 4 WHERE transaction_id = tid(3); ROLLBACK TO s;
+SELECT attempt(31, '{"origin": "bank"}');
+ROLLBACK;
+\set VERBOSITY default
 
 -- a foreign key that was made while nobody refused it
 BEGIN;

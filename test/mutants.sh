@@ -184,6 +184,8 @@ SETTING_BESIDE:226_request_language:beside a setting
 PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
+BANK_REFUNDED_COUNTS:407_made_at_bank:refunds
+REPORTED_WHILE_OPEN:407_made_at_bank:beside an open refund
 NOTIFICATION_UNFLUSHED:400_notifications:flushed
 UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body

@@ -63,24 +63,48 @@ pgw_attempt_alert_failed_later(const pg_uuid_t *transaction_id, const char *corr
 		"the bank had accepted a refund or void, and has failed it: its amount is free again, and nothing follows by itself");
 }
 
-/* Somebody gave back, or captured, at the bank itself; or the bank did what nobody asked for. */
-void
-pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
-						  const char *correlation, const char *bank)
+/* What the bank shows, for a message. */
+static void
+put_shown(const PgwAnswer *shown, const char *what, char *message, size_t size)
 {
 	char captured[32] = "not said";
 	char refunded[32] = "not said";
-	char message[256];
 
 	if (shown->captured >= 0)
 		snprintf(captured, sizeof(captured), INT64_FORMAT, shown->captured);
 	if (shown->refunded >= 0 || shown->has_amount)
 		snprintf(refunded, sizeof(refunded), INT64_FORMAT,
 				 shown->refunded >= 0 ? shown->refunded : shown->amount);
-	snprintf(message, sizeof(message),
-			 "the bank shows more than pgw has asked for: captured %s, given back %s", captured,
-			 refunded);
+	snprintf(message, size, "%s: captured %s, given back %s", what, captured, refunded);
+}
+
+/* Somebody gave back, or captured, at the bank itself; or the bank did what nobody asked for. */
+void
+pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
+						  const char *correlation, const char *bank)
+{
+	char message[256];
+
+	put_shown(shown, "the bank shows more than pgw has asked for", message, sizeof(message));
 	pgw_alert("bank_shows_more", NULL, bank, transaction_id, correlation, message);
+}
+
+void
+pgw_attempt_alert_made_at_bank(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
+							   bool unexplained, const char *correlation, const char *bank)
+{
+	char message[256];
+
+	if (unexplained)
+	{
+		put_shown(shown, "the bank shows less than pgw has done there, or another currency",
+				  message, sizeof(message));
+		pgw_alert("bank_shows_less", NULL, bank, transaction_id, correlation, message);
+		return;
+	}
+	put_shown(shown, "something was done at the bank without pgw, and is recorded", message,
+			  sizeof(message));
+	pgw_alert("made_at_bank", NULL, bank, transaction_id, correlation, message);
 }
 
 /* The database does not take what is to be written: a trigger that raises, a full disk. */

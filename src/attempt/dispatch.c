@@ -17,6 +17,7 @@
 #include "attempt/dispatch.h"
 #include "attempt/evidence.h"
 #include "attempt/give_back_on_rollback.h"
+#include "attempt/made_at_bank.h"
 #include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
 #include "attempt/unknown_outcome.h"
@@ -110,7 +111,8 @@ pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 			result = write_payment(attempt);
 			break;
 		case PGW_COMPLETED:
-			pgw_step_watch_authorization(attempt, step);
+			if (!step->bank_spoke || !pgw_step_made_at_bank(attempt, step))
+				pgw_step_watch_authorization(attempt, step);
 			break;
 		case PGW_STATE_NONE:
 		case PGW_NSTATES:
@@ -152,7 +154,9 @@ pgw_attempt_take_answer(PgwCall *call, PgwAttempt *attempt)
 			pgw_answer_watched_refund(call, attempt);
 			return;
 		case PGW_COMPLETED:
-			if (payment)
+			if (call->at_rest_since != 0)
+				pgw_answer_made_at_bank(call, attempt);
+			else if (payment)
 				pgw_answer_watched_authorization(call, attempt);
 			else
 				pgw_answer_watched_refund(call, attempt);

@@ -273,10 +273,11 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 											 in->answered, requests_of(attempt));
 	in->amount = attempt->amount;
 	in->currency = attempt->currency;
-	in->before = refund ? p->refunded_amount : p->captured_amount;
+	in->before = refund ? p->refunded_amount + p->bank_refunded_amount
+						: p->captured_amount + p->bank_captured_amount;
 	in->others = refund ? p->refund_pending_amount - attempt->amount : 0;
 	in->charged = p->authorized_amount;
-	in->taken = p->captured_amount;
+	in->taken = p->captured_amount + p->bank_captured_amount;
 }
 
 /*

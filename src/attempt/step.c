@@ -216,7 +216,7 @@ retry_kind(const PgwAttempt *attempt, const PgwStep *step, PgwBankOp op)
 bool
 pgw_step_is_early(const PgwAttempt *attempt, const PgwStep *step)
 {
-	return step->bank_spoke && attempt->next_step_at > pgw_now();
+	return step->at_rest || (step->bank_spoke && attempt->next_step_at > pgw_now());
 }
 
 void

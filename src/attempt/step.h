@@ -47,6 +47,7 @@ typedef struct PgwStep
 	pg_uuid_t other_attempt; /* another attempt to visit, or all zero */
 	/* the watch over what the bank may do later is over, and the bank could not be asked */
 	bool unwatched;
+	bool at_rest; /* the call asks what was done at the bank without pgw: nothing waits for it */
 	bool contradicted; /* the bank says by itself that it has ended otherwise */
 
 	char parked_for[64]; /* this bank has no room; "" otherwise */

@@ -66,6 +66,11 @@ typedef struct PgwCall
 	 */
 	bool notified;
 	/*
+	 * a look-up of what was done at the bank without pgw, for which nothing of pgw's own was open
+	 * at that time; 0: another call
+	 */
+	TimestampTz at_rest_since;
+	/*
 	 * nothing was asked: answer is what the bank has said by itself, in that notification, while
 	 * the attempt was in this state
 	 */
@@ -117,6 +122,10 @@ typedef struct PgwCall
 	bool token_owed;   /* a look-up that took nothing from the retry budget */
 	bool failed_later; /* set by apply: the bank has failed what it had accepted */
 	bool differs;      /* set by apply: the bank shows more than pgw has asked for */
+	/* set by apply: it shows what pgw has not made, which was recorded; or less than pgw has made
+	 */
+	bool made_at_bank;
+	bool unexplained;
 	/* set by apply: visit the attempt again after the commit */
 	bool has_next_step;
 	/* set by apply: ... and a look-up has just allowed sending */

@@ -35,6 +35,7 @@
 #include "core/base/uuid7.h"
 #include "core/notification/given_headers.h"
 #include "core/notification/notification_verdict.h"
+#include "core/payment/reported_by_bank.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
 #include "observe/metrics.h"
@@ -74,6 +75,8 @@ typedef struct Received
 	const PgwAttempt *in_doubt; /* of that payment, at this bank */
 	int nin_doubt;
 	const char *outcome;
+	bool change; /* it may tell of what was done at the bank without pgw: transaction_id is the
+				  * charge's */
 	const char
 		*request_key; /* it is the bank's word on this request of the attempt; NULL: on none */
 } Received;
@@ -294,6 +297,31 @@ find_request(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n
 	r->outcome = "evidence";
 }
 
+/*
+ * A charge that is kept, or may yet be: how it stands at the bank is asked once it is at rest.  Of
+ * what every payment's own steps cause nothing is asked.
+ */
+static void
+find_change(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
+{
+	for (int i = 0; i < n && r->said.changes != 0; i++)
+	{
+		const PgwAttempt *charge = &attempts[i];
+		PgwPayment p;
+
+		if (charge->kind != PGW_KIND_PAYMENT || !is_at(bank, charge) || charge->given_up ||
+			charge->status == PGW_REFUNDING || charge->status == PGW_REQUIRES_MANUAL_REVIEW)
+			continue;
+		if (charge->status == PGW_COMPLETED &&
+			(!pgw_store_payment_by_id(&charge->payment_id, &p) ||
+			 !pgw_report_change_matters(r->said.changes, p.status)))
+			continue;
+		r->change = true;
+		r->transaction_id = charge->transaction_id;
+		r->outcome = "change";
+	}
+}
+
 /* What of the payment is in doubt: about nothing else could the bank say anything that matters. */
 static void
 find_payment(Received *r, const PgwBank *bank)
@@ -314,6 +342,7 @@ find_payment(Received *r, const PgwBank *bank)
 	find_request(r, bank, attempts, n);
 	if (r->request_key != NULL)
 		return;
+	find_change(r, bank, attempts, n);
 	r->in_doubt = attempts;
 	for (int i = 0; i < n; i++)
 	{
@@ -334,7 +363,7 @@ find_payment(Received *r, const PgwBank *bank)
 static void
 have_it_asked(const Received *r)
 {
-	if (r->request_key != NULL)
+	if (r->request_key != NULL || r->change)
 		pgw_commit_signal_add_notified(&r->transaction_id, "");
 	for (int i = 0; i < r->nin_doubt; i++)
 		pgw_commit_signal_add_notified(&r->in_doubt[i].transaction_id,
@@ -358,12 +387,12 @@ static bool
 insert(Received *r, const PgwBank *bank)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {UUIDOID,        TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-				   TEXTOID,        TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID, TEXTOID,
-				   TIMESTAMPTZOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Oid types[] = {UUIDOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,        TEXTOID,
+				   TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID, TEXTOID, TIMESTAMPTZOID, UUIDOID,
+				   TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	const char *amounts = pgw_said_amount_name(r->amounts);
 	Datum values[lengthof(types)];
-	char nulls[] = "                     "; /* one for each */
+	char nulls[] = "                      "; /* one for each */
 	bool is_word = r->request_key != NULL;
 	bool inserted;
 
@@ -391,6 +420,7 @@ insert(Received *r, const PgwBank *bank)
 	values[18] = text_or_null(is_word ? pgw_outcome_name(r->said.says) : "", &nulls[18]);
 	values[19] = text_or_null(is_word ? r->request_key : "", &nulls[19]);
 	values[20] = text_or_null(is_word ? "waiting" : "", &nulls[20]);
+	values[21] = text_or_null(r->change ? "waiting" : "", &nulls[21]);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
@@ -399,9 +429,9 @@ insert(Received *r, const PgwBank *bank)
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
 			" amount, currency, received_at, transaction_id, amounts, about, says, request_key,"
-			" evidence)"
+			" evidence, change)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-			" $18, $19, $20, $21)"
+			" $18, $19, $20, $21, $22)"
 			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
 			lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
@@ -430,7 +460,7 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 	r->notification_id = *id;
 	r->verdict = judged->verdict;
 	r->said = judged->said;
-	r->has_payment = false;
+	r->has_payment = r->change = false;
 	r->request_key = NULL;
 	r->amounts = PGW_SAID_NOTHING;
 	r->in_doubt = NULL;

@@ -75,6 +75,7 @@ tell(PgwToldAttempt *told, const PgwEventRow *events, int index)
 	const PgwEventRow *event = &events[index];
 	Jsonb *data = pgw_event_in_full(events, index);
 	char *capture = text_member(data, "capture");
+	char *origin = text_member(data, "origin");
 	PgwToldEvent e = {.type = (PgwEventType) pgw_event_parse(event->event_type),
 					  .to = event->to,
 					  .error_code = text_member(data, "error_code"),
@@ -83,7 +84,8 @@ tell(PgwToldAttempt *told, const PgwEventRow *events, int index)
 					  .amount = number_member(data, "amount"),
 					  .on_commit =
 						  capture != NULL && pgw_capture_parse(capture) == PGW_CAPTURE_ON_COMMIT,
-					  .not_final = is_false(data, "final")};
+					  .not_final = is_false(data, "final"),
+					  .by_bank = origin != NULL && strcmp(origin, PGW_ORIGIN_BANK) == 0};
 
 	pgw_told_add(told, &e);
 }
@@ -127,8 +129,8 @@ result(FunctionCallInfo fcinfo, const PgwAttempt *charge, const PgwToldAttempt *
 	   const char *currency, const PgwToldPayment *p)
 {
 	TupleDesc desc;
-	Datum values[11];
-	bool nulls[11] = {false};
+	Datum values[13];
+	bool nulls[13] = {false};
 	const PgwPaymentAmounts *s = &p->amounts;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
@@ -147,6 +149,8 @@ result(FunctionCallInfo fcinfo, const PgwAttempt *charge, const PgwToldAttempt *
 	values[8] = Int64GetDatum(s->refund_pending);
 	values[9] = Int64GetDatum(p->given_back);
 	values[10] = Int64GetDatum(s->capture_pending);
+	values[11] = Int64GetDatum(s->bank_captured);
+	values[12] = Int64GetDatum(s->bank_refunded);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

@@ -121,6 +121,7 @@ pgw_event_members_started(PgwEventMembers *m, const PgwAttempt *attempt)
 	if (attempt->kind == PGW_KIND_CAPTURE && !attempt->final_capture)
 		pgw_event_members_add(
 			m, (PgwEventMember){.name = "final", .kind = PGW_MEMBER_BOOLEAN, .number = false});
+	pgw_event_members_add_string(m, "origin", attempt->origin);
 	pgw_event_members_add_actor(m, attempt->actor);
 }
 

@@ -377,6 +377,7 @@ result_apply(PgwBatchItem *item)
 	bool busy = false;
 
 	call->alert = call->differs = call->failed_later = false;
+	call->made_at_bank = call->unexplained = false;
 	call->row_was_busy = call->has_next_step = call->resend_allowed = call->lookup_inconclusive =
 		false;
 	reply_with(call, PGW_BANK_UNKNOWN);
@@ -464,6 +465,9 @@ result_committed(PgwBatchItem *item)
 	if (call->differs)
 		pgw_attempt_alert_differs(&call->transaction_id, &call->answer, call->correlation,
 								  call->bank->name);
+	if (call->made_at_bank || call->unexplained)
+		pgw_attempt_alert_made_at_bank(&call->transaction_id, &call->answer, call->unexplained,
+									   call->correlation, call->bank->name);
 	look = tell(call);
 	/* What an answered caller writes itself is its own; every other step is the worker's. */
 	if (call->reply.status != PGW_BANK_APPROVED && call->reply.status != PGW_FAILED)

@@ -152,6 +152,15 @@ pgw_due_add(const uint8 *transaction_id)
 	return !found;
 }
 
+void
+pgw_due_add_notified(const pg_uuid_t *transaction_id)
+{
+	bool found;
+
+	if (!pgw_call_under_way(transaction_id))
+		add(transaction_id, &found)->step.bank_spoke = true;
+}
+
 bool
 pgw_due_add_expired(const uint8 *transaction_id)
 {

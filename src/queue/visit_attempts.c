@@ -106,7 +106,7 @@ forget_last_visit(PgwWorkItem *workitem)
 
 	forget_call(workitem);
 	step->try_later = step->blocked = step->takes_long = false;
-	step->next_step_now = step->unwatched = step->contradicted = false;
+	step->next_step_now = step->unwatched = step->contradicted = step->at_rest = false;
 	step->wake_at = 0;
 	step->parked_for[0] = '\0';
 	memset(&step->other_attempt, 0, sizeof(step->other_attempt));

@@ -152,6 +152,17 @@ internal_error_of(const PgwAttempt *attempt)
 	return pgw_error_detail("internal_error", w.text.data);
 }
 
+/* What the bank reports is no step of what pgw makes; nor does pgw step with what it has not made.
+ */
+static bool
+is_of_origin(const PgwAttempt *attempt, PgwEventType type)
+{
+	if (attempt->origin == NULL)
+		return type != PGW_EV_BANK_REPORTED;
+	return type == PGW_EV_BANK_REPORTED || type == PGW_EV_TRANSACTION_STARTED ||
+		   type == PGW_EV_TRANSACTION_COMPLETED;
+}
+
 void
 pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int n)
 {
@@ -171,7 +182,7 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 		bool same_edge =
 			i > 0 && events[i].from == events[i - 1].from && events[i].to == events[i - 1].to;
 
-		if ((events[i].from != state && !same_edge) ||
+		if ((events[i].from != state && !same_edge) || !is_of_origin(attempt, events[i].type) ||
 			!pgw_event_legal(attempt->kind, events[i].from, events[i].to, events[i].type))
 		{
 			char id[37];

@@ -333,6 +333,8 @@ pgw_store_get_amounts(const PgwPayment *p, PgwPaymentAmounts *s)
 	s->reserved = p->reserved_amount;
 	s->refunded = p->refunded_amount;
 	s->refund_pending = p->refund_pending_amount;
+	s->bank_captured = p->bank_captured_amount;
+	s->bank_refunded = p->bank_refunded_amount;
 }
 
 void
@@ -345,4 +347,6 @@ pgw_store_set_amounts(PgwPayment *p, const PgwPaymentAmounts *s)
 	p->reserved_amount = s->reserved;
 	p->refunded_amount = s->refunded;
 	p->refund_pending_amount = s->refund_pending;
+	p->bank_captured_amount = s->bank_captured;
+	p->bank_refunded_amount = s->bank_refunded;
 }

@@ -57,6 +57,9 @@ typedef struct PgwPayment
 	int64 reserved_amount;
 	int64 refunded_amount;
 	int64 refund_pending_amount;
+	/* without pgw, as the bank reports it; 0 = NULL */
+	int64 bank_captured_amount;
+	int64 bank_refunded_amount;
 	char *bank;
 	char *bank_reference;
 	char *authorization_code;
@@ -79,6 +82,9 @@ typedef struct PgwBankRequest
 	/* when the last one ended, or was last seen under way; 0 = NULL */
 	TimestampTz asked_at;
 } PgwBankRequest;
+
+/* of an attempt that pgw has not made, and the bank shows */
+#define PGW_ORIGIN_BANK "bank"
 
 /* One row of pgw.payment_transactions. */
 typedef struct PgwAttempt
@@ -166,6 +172,7 @@ typedef struct PgwAttempt
 	/* kind capture: the rest of the authorization is given up */
 	bool final_capture;
 	char *reason;                 /* kind refund: what the caller said */
+	char *origin;                 /* PGW_ORIGIN_BANK: pgw has not made it; NULL: pgw has */
 	FullTransactionId caller_xid; /* Invalid = NULL */
 	FullTransactionId caller_subxid;
 	int64 system_identifier;

@@ -127,8 +127,8 @@ Datum
 pgw_enforce_transition(PG_FUNCTION_ARGS)
 {
 	static const char *const identity[] = {
-		"transaction_id", "client_request_id", "merchant", "kind",   "amount",    "currency",
-		"capture",        "final_capture",     "livemode", "reason", "created_at"};
+		"transaction_id", "client_request_id", "merchant", "kind",   "amount", "currency",
+		"capture",        "final_capture",     "livemode", "reason", "origin", "created_at"};
 	TriggerData *trigdata = pgw_trigger_context(fcinfo);
 	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
 	PgwTriggerRow old;
@@ -174,6 +174,12 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 	if (kind < 0 || from == PGW_STATE_NONE || to == PGW_STATE_NONE)
 		elog(ERROR, "unknown state or kind of a payment transaction: %s, %s", from_label, to_label);
 
+	/* of all edges this one is for what pgw has not made alone */
+	if (from == PGW_COMPLETED && to == PGW_FAILED && pgw_trigger_row_is_null(&new, "origin"))
+		ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
+						errmsg("a transaction that pgw has made cannot go from %s to %s",
+							   from_label, to_label),
+						errdetail_internal("%s", step_detail(from, to, 1))));
 	check_steps((PgwKind) kind, from, to,
 				pgw_trigger_row_number(&new, "step_order") -
 					pgw_trigger_row_number(&old, "step_order"));

@@ -154,6 +154,12 @@ pgw_trigger_row_label(const PgwTriggerRow *row, const char *name)
 }
 
 bool
+pgw_trigger_row_is_null(const PgwTriggerRow *row, const char *name)
+{
+	return row->nulls[column(row->desc, name) - 1];
+}
+
+bool
 pgw_trigger_rows_same(const PgwTriggerRow *old, const PgwTriggerRow *new, const char *name)
 {
 	int i = column(old->desc, name) - 1;

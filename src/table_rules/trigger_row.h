@@ -43,6 +43,7 @@ extern void pgw_trigger_row(HeapTuple tuple, TupleDesc desc, PgwTriggerRow *row)
 extern int64 pgw_trigger_row_number(const PgwTriggerRow *row, const char *name);
 /* of an enum, which must not be null */
 extern char *pgw_trigger_row_label(const PgwTriggerRow *row, const char *name);
+extern bool pgw_trigger_row_is_null(const PgwTriggerRow *row, const char *name);
 extern bool pgw_trigger_rows_same(const PgwTriggerRow *old, const PgwTriggerRow *new,
 								  const char *name);
 

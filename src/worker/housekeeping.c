@@ -17,6 +17,7 @@
 #include "database/watch_locks.h"
 #include "observe/notification_alerts.h"
 #include "queue/due_attempts.h"
+#include "store/changes_at_bank.h"
 #include "store/said_by_bank.h"
 #include "store/forget_notifications.h"
 #include "worker/housekeeping.h"
@@ -159,6 +160,8 @@ typedef struct Waiting
 	TimestampTz before;
 	int n;
 	pg_uuid_t ids[EVIDENCE_MOST];
+	int nchanged;
+	pg_uuid_t changed[EVIDENCE_MOST];
 } Waiting;
 
 static void
@@ -167,6 +170,7 @@ find_waiting(void *arg)
 	Waiting *w = arg;
 
 	w->n = pgw_store_evidence_waiting(w->before, EVIDENCE_MOST, w->ids);
+	w->nchanged = pgw_store_changes_due(pgw_now(), EVIDENCE_MOST, w->changed);
 }
 
 /* Its signal may have been lost, or have come while a request was under way. */
@@ -179,11 +183,13 @@ visit_waiting(PgwHousekeeping *h, TimestampTz now)
 		return;
 	h->next_evidence = TimestampTzPlusMilliseconds(now, EVIDENCE_MS);
 	w.before = TimestampTzPlusMilliseconds(now, -EVIDENCE_AGE_MS);
-	w.n = 0;
+	w.n = w.nchanged = 0;
 	if (pgw_batch_transaction(find_waiting, &w, false, NULL) != PGW_BATCH_DONE)
 		return;
 	for (int i = 0; i < w.n && !pgw_due_list_full(); i++)
 		(void) pgw_due_add(w.ids[i].data);
+	for (int i = 0; i < w.nchanged && !pgw_due_list_full(); i++)
+		pgw_due_add_notified(&w.changed[i]);
 }
 
 void

@@ -861,6 +861,37 @@ test_items(void **state)
 #define RULE(when, about, outcome) \
 	"{'when': {" when "}, 'about': '" about "', 'outcome': '" outcome "'}"
 
+/* Which types may tell of what was done at the bank without pgw. */
+static void
+test_changes(void **state)
+{
+	static const char spec[] = LOOK_ANYWAY BASIC
+		", " FIELDS
+		", 'changes': {'captured': 'cap', 'refunded': ['ref', 'both'], 'voided': ['both']}";
+	static const struct
+	{
+		const char *body;
+		unsigned changes;
+	} rows[] = {
+		{"{'id': 'c', 't': 'cap'}", PGW_CHANGE_CAPTURED},
+		{"{'id': 'c', 't': 'ref'}", PGW_CHANGE_REFUNDED},
+		{"{'id': 'c', 't': 'both'}", PGW_CHANGE_REFUNDED | PGW_CHANGE_VOIDED},
+		{"{'id': 'c', 't': 'refund'}", 0},
+		{"{'id': 'c', 't': ''}", 0},
+		{"{'id': 'c', 't': ['ref']}", 0},
+		{"{'id': 'c'}", 0},
+	};
+	PgwNotification n;
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(rows); i++)
+	{
+		read_body(spec, rows[i].body, true, &n);
+		if (n.changes != rows[i].changes)
+			fail_msg("case %zu: %u", i, n.changes);
+	}
+}
+
 /* The first rule that fits says what it is the bank's word on. */
 static void
 test_evidence(void **state)
@@ -1018,6 +1049,16 @@ test_faults(void **state)
 		{BASIC ", 'items': '/a', 'identity': {'header': 'webhook-id'}, " FIELDS,
 		 "/notifications/identity"},
 		{BASIC ", 'colour': 1, " FIELDS, "/notifications/colour"},
+		/* what was done at the bank: told by its type, and asked about */
+		{BASIC ", 'changes': {'refunded': 'r'}, " FIELDS, "/notifications/changes"},
+		{BASIC ", 'type': '/t', 'changes': {'refunded': 'r'}, " FIELDS, "/notifications/changes"},
+		{LOOK_ANYWAY BASIC ", 'changes': {}, " FIELDS, "/notifications/changes"},
+		{LOOK_ANYWAY BASIC ", 'changes': {'refunds': 'r'}, " FIELDS,
+		 "/notifications/changes/refunds"},
+		{LOOK_ANYWAY BASIC ", 'changes': {'refunded': []}, " FIELDS,
+		 "/notifications/changes/refunded"},
+		{LOOK_ANYWAY BASIC ", 'changes': {'refunded': ['r', '']}, " FIELDS,
+		 "/notifications/changes/refunded/1"},
 		/* the bank's word: signed, of what it says, to whom, and how much; and it can be asked
 		   nothing */
 		{SIGNED_FIELDS ", 'evidence': []", "/notifications/evidence"},
@@ -1091,6 +1132,7 @@ main(void)
 		cmocka_unit_test(test_unsigned),
 		cmocka_unit_test(test_items),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_evidence),
 		cmocka_unit_test(test_separator),
 		cmocka_unit_test(test_one_answer),

@@ -429,16 +429,18 @@ docs_agree(void **unused)
 static void
 whole_refunds(void **state)
 {
-	static const PgwPaymentAmounts whole = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 1000};
-	static const PgwPaymentAmounts closed = {PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600};
+	static const PgwPaymentAmounts whole = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 1000, 0, 0};
+	static const PgwPaymentAmounts closed = {PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600, 0, 0};
 	static const PgwPaymentAmounts others[] = {
-		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 0, 0, 600},   /* more can be captured */
-		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 400, 0, 600}, /* and is being */
-		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 1000, 0, 0, 400, 600},
-		{PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 600},
-		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 1000},
-		{PGW_PAY_CAPTURED, 1000, 600, 400, 0, 0,
-		 600}, /* which no row allows, and money could ride on */
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 0, 0, 600, 0, 0},   /* more can be captured */
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 400, 0, 600, 0, 0}, /* and is being */
+		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 1000, 0, 0, 400, 600, 0, 0},
+		{PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 600, 0, 0},
+		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 600, 0, 0, 0, 600, 0, 100}, /* given back at the bank */
+		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600, 100, 0},           /* captured there */
+		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 1000, 0, 0},
+		{PGW_PAY_CAPTURED, 1000, 600, 400, 0, 0, 600, 0,
+		 0}, /* which no row allows, and money could ride on */
 	};
 
 	assert_true(pgw_payment_refund_is_whole(1000, &whole));

@@ -29,6 +29,9 @@ shown(const PgwToldPayment *p)
 	if (s->capture_pending != 0)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), " capture pending %d",
 				 (int) s->capture_pending);
+	if (s->bank_captured != 0 || s->bank_refunded != 0)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), " at the bank %d %d",
+				 (int) s->bank_captured, (int) s->bank_refunded);
 	return text;
 }
 
@@ -206,7 +209,7 @@ move_operation(Walk *w)
 	int i = w->n > 0 ? rand() % w->n : 0;
 	PgwToldAttempt *o = &w->operations[i];
 
-	if (w->n == 0 || o->state == PGW_FAILED)
+	if (w->n == 0 || o->state == PGW_FAILED || o->by_bank)
 		return;
 	if (o->state != PGW_COMPLETED && rand() % 5 == 0)
 	{
@@ -261,6 +264,60 @@ move_operation(Walk *w)
 		default:
 			tell(o, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
 			break;
+	}
+}
+
+static void
+add_reported(Walk *w, const char *operation, int64_t amount)
+{
+	PgwToldAttempt *o = &w->operations[w->n++];
+
+	memset(o, 0, sizeof(*o));
+	pgw_told_add(o, &(PgwToldEvent){.type = PGW_EV_TRANSACTION_STARTED,
+									.to = PGW_CREATED,
+									.operation = operation,
+									.amount = amount,
+									.not_final = true,
+									.by_bank = true});
+	tell(o, PGW_EV_BANK_REPORTED, PGW_BANK_APPROVED);
+	tell(o, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+}
+
+/* What pgw has not made: captured, given back, taken back, voided. */
+static void
+report_something(Walk *w)
+{
+	PgwPaymentStatus status = w->row.status;
+
+	if (w->n == MAX_OPERATIONS || status < PGW_PAY_AUTHORIZED || status > PGW_PAY_REFUNDED)
+		return;
+	if (status == PGW_PAY_AUTHORIZED && w->row.reserved + w->row.capture_pending == 0 &&
+		rand() % 3 == 0)
+	{
+		add_reported(w, "void", AMOUNT);
+		pgw_payment_bank_voided(&w->row);
+	}
+	else if (w->row.reserved + w->row.capture_pending == 0 && rand() % 2 == 0)
+	{
+		add_reported(w, "capture", 1 + rand() % 700);
+		pgw_payment_bank_captured(w->operations[w->n - 1].amount, &w->row);
+	}
+	else if (status != PGW_PAY_AUTHORIZED)
+	{
+		for (int i = 0; i < w->n; i++)
+		{
+			PgwToldAttempt *o = &w->operations[i];
+
+			if (o->by_bank && o->kind == PGW_KIND_REFUND && o->state == PGW_COMPLETED &&
+				rand() % 2 == 0)
+			{
+				tell(o, PGW_EV_BANK_REPORTED, PGW_FAILED);
+				pgw_payment_bank_refunded(-o->amount, &w->row);
+				return;
+			}
+		}
+		add_reported(w, "refund", 1 + rand() % 700);
+		pgw_payment_bank_refunded(w->operations[w->n - 1].amount, &w->row);
 	}
 }
 
@@ -323,7 +380,9 @@ beside_the_row(void **unused)
 									.captured = manual ? 0 : AMOUNT};
 		for (int step = 0; step < 20; step++)
 		{
-			if (rand() % 2 == 0)
+			if (rand() % 8 == 0)
+				report_something(&w);
+			else if (rand() % 2 == 0)
 				begin_operation(&w);
 			else if (rand() % 12 != 0)
 				move_operation(&w);

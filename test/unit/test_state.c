@@ -53,6 +53,8 @@ static const char *const contract[] = {
 	"Completed|Completed|AuthorizationExpired|p",
 	"Failed|Refunding|LateApprovalReceived,CompensationStarted,RefundStarted|p",
 	"Failed|RequiresManualReview|LateApprovalReceived,ManualReviewRequired|*",
+	"Created|BankApproved|BankReported|cvr",
+	"Completed|Failed|BankReported|r",
 	"RequiresManualReview|BankUnknown,BankApproved,Completed,Failed|ManualReviewResolved|*",
 	"RequiresManualReview|Saved,Refunding,Refunded|ManualReviewResolved|p",
 };
@@ -94,7 +96,8 @@ static const char *const events[] = {"TransactionStarted",
 									 "RefundReversed",
 									 "LateApprovalReceived",
 									 "ManualReviewRequired",
-									 "ManualReviewResolved"};
+									 "ManualReviewResolved",
+									 "BankReported"};
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
 

@@ -251,6 +251,9 @@ typedef enum PgwMutant
 	/* libcurl may send again what a bank forgets under its key */
 	RESEND_FORGOTTEN,
 	NOTIFICATION_ORDER, /* ... and they are taken in the body's order */
+	/* what was given back at the bank itself is given back once more when it is asked for */
+	BANK_REFUNDED_COUNTS,
+	REPORTED_WHILE_OPEN, /* what an open refund may be counts as made at the bank */
 	/* who answers the bank may lose in a crash what it was told we have */
 	NOTIFICATION_UNFLUSHED,
 	NOTIFIED_NOT_FOUND, /* what is not found at an id that a notification names is not there */

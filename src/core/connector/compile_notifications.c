@@ -383,10 +383,10 @@ bool
 pgw_compile_notifications(PgwCompile *cc, json_object *v)
 {
 	static const char *const keys[] = {"signature", "format", "items",    "identity", "type",
-									   "time",      "fields", "evidence", NULL};
+									   "time",      "fields", "evidence", "changes",  NULL};
 	static bool (*const compile[])(PgwCompile *, json_object *) = {
-		compile_signature, compile_format, compile_items, compile_identity,
-		compile_type,      compile_time,   compile_said,  pgw_compile_evidence};
+		compile_signature, compile_format, compile_items,        compile_identity,   compile_type,
+		compile_time,      compile_said,   pgw_compile_evidence, pgw_compile_changes};
 
 	if (!pgw_since_version(cc, 2, "\"notifications\"") || !pgw_is_object(cc, v) ||
 		!pgw_check_keys(cc, v, keys))

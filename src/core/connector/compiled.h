@@ -407,6 +407,13 @@ typedef struct PgwEvidenceRule
 	PgwOutcome outcome; /* approved: it is done; declined: it has failed */
 } PgwEvidenceRule;
 
+/* A notification of this type may tell of what was done at the bank without pgw. */
+typedef struct PgwChangeRule
+{
+	const char *type;
+	unsigned what; /* PGW_CHANGE_... */
+} PgwChangeRule;
+
 typedef struct PgwNotificationSpec
 {
 	bool present;
@@ -421,6 +428,8 @@ typedef struct PgwNotificationSpec
 	PgwPointer *identity;
 	bool has_type;
 	PgwPointer type;
+	int nchanges;
+	PgwChangeRule *changes;
 	bool has_time;
 	PgwPointer time;
 	PgwAnswerSpec said; /* of its fields: bank_reference, reference, livemode */
@@ -674,6 +683,9 @@ extern bool pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, Pgw
 
 /* compile_notifications.c */
 extern bool pgw_compile_notifications(PgwCompile *cc, json_object *v);
+
+/* compile_changes.c; type and operations are compiled */
+extern bool pgw_compile_changes(PgwCompile *cc, json_object *v);
 
 /* compile_evidence.c; its signature and fields are compiled */
 extern bool pgw_compile_evidence(PgwCompile *cc, json_object *v);

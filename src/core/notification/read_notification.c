@@ -194,6 +194,19 @@ take_evidence(const PgwNotificationSpec *spec, const PgwAnswerBody *body, PgwNot
 	}
 }
 
+static unsigned
+changes_of(const PgwNotificationSpec *spec, const char *type)
+{
+	unsigned what = 0;
+
+	for (int i = 0; i < spec->nchanges; i++)
+	{
+		if (strcmp(spec->changes[i].type, type) == 0)
+			what |= spec->changes[i].what;
+	}
+	return what;
+}
+
 static bool
 says_other_mode(const PgwConnector *c, const PgwAnswerBody *body, bool livemode)
 {
@@ -234,6 +247,7 @@ pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 	{
 		take_identity(spec, n, &body, out);
 		take_place(&body, spec->has_type, &spec->type, out->type, sizeof(out->type));
+		out->changes = changes_of(spec, out->type);
 		take_place(&body, spec->has_time, &spec->time, out->time, sizeof(out->time));
 		take_bank_reference(c, &body, out);
 		take_field(&spec->said, &body, PGW_FIELD_REFERENCE, out->reference, sizeof(out->reference));

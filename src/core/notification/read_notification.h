@@ -30,7 +30,8 @@ typedef struct PgwNotification
 	bool is_evidence;
 	PgwBankOp about;
 	PgwOutcome says;
-	bool other_mode; /* of tests, and it came for real money; or the reverse; or neither */
+	unsigned changes; /* PGW_CHANGE_...: it may tell of what was done at the bank without pgw */
+	bool other_mode;  /* of tests, and it came for real money; or the reverse; or neither */
 } PgwNotification;
 
 /*

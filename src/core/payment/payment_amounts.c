@@ -6,8 +6,8 @@
  * from operations.
  *
  * Invariants (the unit test walks every sequence of operations up to a depth):
- *     - 0 <= refunded + refund_pending <= captured, and captured + capture_pending + reserved <=
- *       authorized, whatever is done in whatever order.
+ *     - 0 <= refunded + refund_pending <= captured + bank_captured, and captured + capture_pending
+ * + reserved <= authorized, whatever is done in whatever order.
  *     - One capture or void at a time: it lays claim to the authorization until the bank's
  *       outcome is known; what the bank has accepted, and may still fail, is not known.
  *     - A claim ends by done or undone, once; in doubt it stays.
@@ -125,11 +125,24 @@ refusal(PgwKind kind, const PgwPaymentAmounts *s)
 	return ONE_AT_A_TIME;
 }
 
+/* By whomever. */
+static int64_t
+taken(const PgwPaymentAmounts *s)
+{
+	return s->captured + s->bank_captured;
+}
+
+static int64_t
+given_back(const PgwPaymentAmounts *s)
+{
+	return s->refunded + (PGW_MUTATED(BANK_REFUNDED_COUNTS) ? 0 : s->bank_refunded);
+}
+
 static int64_t
 what_is_left(PgwKind kind, const PgwPaymentAmounts *s)
 {
-	return kind == PGW_KIND_REFUND ? s->captured - s->refunded - s->refund_pending
-								   : s->authorized - s->captured - s->capture_pending - s->reserved;
+	return kind == PGW_KIND_REFUND ? taken(s) - given_back(s) - s->refund_pending
+								   : s->authorized - taken(s) - s->capture_pending - s->reserved;
 }
 
 static bool
@@ -143,11 +156,11 @@ bank_can(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, 
 		case PGW_KIND_CAPTURE:
 			part = amount < s->authorized;
 			return caps->separate_capture && (!part || caps->partial_capture) &&
-				   (caps->multiple_captures || (s->captured == 0 && (final || !part)));
+				   (caps->multiple_captures || (taken(s) == 0 && (final || !part)));
 		case PGW_KIND_VOID:
 			return caps->can_void;
 		case PGW_KIND_REFUND:
-			return caps->can_refund && (amount == s->captured || caps->partial_refund);
+			return caps->can_refund && (amount == taken(s) || caps->partial_refund);
 		default:
 			return false;
 	}
@@ -190,9 +203,9 @@ pgw_payment_operation_begin(PgwKind kind, int64_t amount, PgwPaymentAmounts *s)
 static PgwPaymentStatus
 closed(const PgwPaymentAmounts *s)
 {
-	if (s->refunded == 0)
+	if (given_back(s) == 0)
 		return PGW_PAY_CAPTURED;
-	return s->refunded < s->captured ? PGW_PAY_PARTIALLY_REFUNDED : PGW_PAY_REFUNDED;
+	return given_back(s) < taken(s) ? PGW_PAY_PARTIALLY_REFUNDED : PGW_PAY_REFUNDED;
 }
 
 /* While more can be captured, that is what the status says. */
@@ -210,8 +223,7 @@ pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final, PgwPaymentA
 	{
 		case PGW_KIND_CAPTURE:
 			s->captured += amount;
-			s->status =
-				final || s->captured >= s->authorized ? closed(s) : PGW_PAY_PARTIALLY_CAPTURED;
+			s->status = final || taken(s) >= s->authorized ? closed(s) : PGW_PAY_PARTIALLY_CAPTURED;
 			break;
 		case PGW_KIND_VOID:
 			s->status = PGW_PAY_VOIDED;
@@ -256,7 +268,7 @@ pgw_payment_operation_no_longer_accepted(PgwKind kind, int64_t amount, PgwPaymen
 bool
 pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts *s)
 {
-	return s->refunded == 0 && s->captured == amount && s->refund_pending == amount &&
+	return given_back(s) == 0 && taken(s) == amount && s->refund_pending == amount &&
 		   !is_under_way(s) && (s->status == PGW_PAY_CAPTURED || PGW_MUTATED(WHOLE_REFUND));
 }
 
@@ -275,11 +287,32 @@ pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s)
 		s->status = closed(s);
 }
 
+void
+pgw_payment_bank_captured(int64_t amount, PgwPaymentAmounts *s)
+{
+	s->bank_captured += amount;
+	s->status = is_open(s) && taken(s) < s->authorized ? PGW_PAY_PARTIALLY_CAPTURED : closed(s);
+}
+
+void
+pgw_payment_bank_refunded(int64_t amount, PgwPaymentAmounts *s)
+{
+	s->bank_refunded += amount;
+	if (!is_open(s))
+		s->status = closed(s);
+}
+
+void
+pgw_payment_bank_voided(PgwPaymentAmounts *s)
+{
+	s->status = PGW_PAY_VOIDED;
+}
+
 bool
 pgw_payment_authorization_expired(PgwPaymentAmounts *s)
 {
 	if (!is_open(s) || is_under_way(s))
 		return false;
-	s->status = s->captured > 0 ? closed(s) : PGW_PAY_EXPIRED;
+	s->status = taken(s) > 0 ? closed(s) : PGW_PAY_EXPIRED;
 	return true;
 }

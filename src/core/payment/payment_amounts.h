@@ -35,8 +35,8 @@ extern const char *pgw_payment_status_name(PgwPaymentStatus s);
 extern int pgw_payment_status_parse(const char *name); /* -1 */
 
 /*
- * In minor units.  Always 0 <= refunded + refund_pending <= captured, and captured +
- * capture_pending + reserved <= authorized: a CHECK of the table.
+ * In minor units.  Always 0 <= refunded + refund_pending <= captured + bank_captured, and captured
+ * + capture_pending + reserved <= authorized: a CHECK of the table.
  */
 typedef struct PgwPaymentAmounts
 {
@@ -48,6 +48,12 @@ typedef struct PgwPaymentAmounts
 	int64_t reserved;
 	int64_t refunded;
 	int64_t refund_pending; /* by refunds under way, accepted by the bank or in doubt */
+	/*
+	 * What the bank has done without pgw, as it reports it: no CHECK binds that.  It counts in the
+	 * status, and in what is left for pgw.
+	 */
+	int64_t bank_captured;
+	int64_t bank_refunded;
 } PgwPaymentAmounts;
 
 /* The operations that a caller asks for on a payment, in the order of the grid's columns. */
@@ -107,6 +113,14 @@ extern bool pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts 
 /* What counted as failed may have been done: is what it laid claim to still there to be claimed? */
 extern bool pgw_payment_can_claim_again(PgwKind kind, int64_t amount, const PgwPaymentAmounts *s);
 extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);
+
+/*
+ * What the bank reports that pgw has not made: captured, given back (less than zero: it took that
+ * back), or the authorization voided.
+ */
+extern void pgw_payment_bank_captured(int64_t amount, PgwPaymentAmounts *s);
+extern void pgw_payment_bank_refunded(int64_t amount, PgwPaymentAmounts *s);
+extern void pgw_payment_bank_voided(PgwPaymentAmounts *s);
 
 /*
  * The bank holds nothing for it any more: what is captured stays. Returns true if that changes

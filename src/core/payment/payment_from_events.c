@@ -27,6 +27,7 @@ start(PgwToldAttempt *a, const PgwToldEvent *event)
 		event->operation != NULL && strcmp(event->operation, pgw_op_name(PGW_OP_CHARGE)) == 0;
 	a->on_commit = event->on_commit;
 	a->not_final = event->not_final;
+	a->by_bank = event->by_bank;
 	a->amount = event->amount;
 }
 
@@ -87,6 +88,18 @@ put_charge(const PgwToldAttempt *charge, PgwPaymentAmounts *s)
  * Saved is done, unless the bank has only accepted it; what is neither done nor Failed is under
  * way, or in doubt.
  */
+/* What pgw has not made is done, or the bank has taken it back. */
+static void
+put_reported(const PgwToldAttempt *o, PgwPaymentAmounts *s, bool *voided)
+{
+	if (o->kind == PGW_KIND_REFUND)
+		s->bank_refunded += o->amount;
+	else if (o->kind == PGW_KIND_CAPTURE)
+		s->bank_captured += o->amount;
+	else
+		*voided = true;
+}
+
 static void
 put_operation(const PgwToldAttempt *o, PgwPaymentAmounts *s, bool *closed, bool *voided)
 {
@@ -94,7 +107,9 @@ put_operation(const PgwToldAttempt *o, PgwPaymentAmounts *s, bool *closed, bool 
 
 	if (o->state == PGW_FAILED)
 		return;
-	if (o->kind == PGW_KIND_REFUND)
+	if (o->by_bank)
+		put_reported(o, s, voided);
+	else if (o->kind == PGW_KIND_REFUND)
 		*(done ? &s->refunded : &s->refund_pending) += o->amount;
 	else if (!done)
 		*(o->accepted && o->kind == PGW_KIND_CAPTURE ? &s->capture_pending : &s->reserved) +=
@@ -111,15 +126,18 @@ put_operation(const PgwToldAttempt *o, PgwPaymentAmounts *s, bool *closed, bool 
 static PgwPaymentStatus
 status_of(const PgwPaymentAmounts *s, bool closed, bool voided, bool expired)
 {
-	if (s->captured == 0 && expired)
+	int64_t captured = s->captured + s->bank_captured;
+	int64_t refunded = s->refunded + s->bank_refunded;
+
+	if (captured == 0 && expired)
 		return PGW_PAY_EXPIRED; /* also where a void came too late */
-	if (s->captured == 0)
+	if (captured == 0)
 		return voided ? PGW_PAY_VOIDED : PGW_PAY_AUTHORIZED;
-	if (!closed && !expired && s->captured < s->authorized)
+	if (!closed && !expired && captured < s->authorized)
 		return PGW_PAY_PARTIALLY_CAPTURED;
-	if (s->refunded == 0)
+	if (refunded == 0)
 		return PGW_PAY_CAPTURED;
-	return s->refunded < s->captured ? PGW_PAY_PARTIALLY_REFUNDED : PGW_PAY_REFUNDED;
+	return refunded < captured ? PGW_PAY_PARTIALLY_REFUNDED : PGW_PAY_REFUNDED;
 }
 
 void

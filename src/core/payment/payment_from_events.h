@@ -25,6 +25,7 @@ typedef struct PgwToldEvent
 	int64_t amount;
 	bool on_commit; /* captured after the commit */
 	bool not_final; /* a capture after which the rest of the authorization stays */
+	bool by_bank;   /* pgw has not made it: the bank reports it */
 } PgwToldEvent;
 
 /* What the events of one attempt have told so far. */
@@ -43,6 +44,7 @@ typedef struct PgwToldAttempt
 	bool declined; /* ... by the issuer or the bank's rules */
 	bool reviewed; /* it was in manual review at some time */
 	bool expired;  /* nothing is held any more */
+	bool by_bank;  /* a capture, void or refund that pgw has not made */
 } PgwToldAttempt;
 
 /* The events of an attempt, one after the other; *a is zeroed before. */

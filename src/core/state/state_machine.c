@@ -141,6 +141,13 @@ static const PgwEdge edges[] = {
 	{PGW_FAILED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_LATE_APPROVAL_RECEIVED, ANY},
 	{PGW_FAILED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, ANY},
 
+	/*
+	 * What pgw has not made, and the bank shows; and a refund of that kind which it shows no more.
+	 * Attempts of origin 'bank' alone: pgw_store_advance() and the trigger see to that.
+	 */
+	{PGW_CREATED, PGW_BANK_APPROVED, PGW_EV_BANK_REPORTED, CAPTURE | VOID | REFUND},
+	{PGW_COMPLETED, PGW_FAILED, PGW_EV_BANK_REPORTED, REFUND},
+
 	/* An operator's typed action, or evidence from the bank. */
 	{PGW_REQUIRES_MANUAL_REVIEW, PGW_BANK_UNKNOWN, PGW_EV_MANUAL_REVIEW_RESOLVED, ANY},
 	{PGW_REQUIRES_MANUAL_REVIEW, PGW_BANK_APPROVED, PGW_EV_MANUAL_REVIEW_RESOLVED, ANY},
@@ -200,6 +207,7 @@ static const char *const event_names[PGW_NEVENTS] = {
 	[PGW_EV_LATE_APPROVAL_RECEIVED] = "LateApprovalReceived",
 	[PGW_EV_MANUAL_REVIEW_REQUIRED] = "ManualReviewRequired",
 	[PGW_EV_MANUAL_REVIEW_RESOLVED] = "ManualReviewResolved",
+	[PGW_EV_BANK_REPORTED] = "BankReported",
 };
 
 static const char *const kind_names[PGW_NKINDS] = {

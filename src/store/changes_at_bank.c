@@ -1,0 +1,126 @@
+/*
+ * changes_at_bank.c - notifications that may tell of what was done at the bank without pgw
+ *
+ * The endpoint's transaction inserts them, and only the worker changes them from then on, with the
+ * row of the charge's attempt locked.
+ *
+ * Locks: rows that somebody else has locked (they are being purged) are passed over, so that the
+ * worker waits for nobody.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/snapmgr.h"
+
+#include "database/table_locks.h"
+#include "store/changes_at_bank.h"
+
+#define SOON_S "interval '10 s'"
+
+static void
+begin(void)
+{
+	pgw_table_need("notifications", RowExclusiveLock);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end(void)
+{
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
+static TimestampTz
+time_at(int column, bool *isnull)
+{
+	return DatumGetTimestampTz(
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull));
+}
+
+bool
+pgw_store_change_is_due(const pg_uuid_t *transaction_id, TimestampTz now, TimestampTz *latest)
+{
+	Oid types[] = {UUIDOID, TIMESTAMPTZOID};
+	Datum args[] = {UUIDPGetDatum(transaction_id), TimestampTzGetDatum(now)};
+	bool none;
+	bool due;
+
+	begin();
+	if (SPI_execute_with_args(
+			"SELECT max(received_at), coalesce(bool_or(next_look_at IS NULL OR next_look_at <= $2),"
+			" false) FROM pgw.notifications WHERE transaction_id = $1 AND change = 'waiting'",
+			2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for changes at the bank failed");
+	*latest = time_at(1, &none);
+	due = DatumGetBool(
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &(bool){false}));
+	end();
+	return !none && due;
+}
+
+static void
+update(const char *command, const pg_uuid_t *transaction_id, TimestampTz a, TimestampTz b)
+{
+	Oid types[] = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum args[] = {UUIDPGetDatum(transaction_id), TimestampTzGetDatum(a), TimestampTzGetDatum(b)};
+	char nulls[] = {' ', ' ', b == 0 ? 'n' : ' ', '\0'};
+
+	begin();
+	if (SPI_execute_with_args(command, 3, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "a change at the bank could not be marked");
+	end();
+}
+
+/* those that this transaction may change */
+#define FREE_ONES \
+	"notification_id IN (SELECT notification_id FROM pgw.notifications WHERE transaction_id = $1" \
+	" AND change = 'waiting' FOR UPDATE SKIP LOCKED)"
+
+void
+pgw_store_change_seen(const pg_uuid_t *transaction_id, TimestampTz by)
+{
+	update("UPDATE pgw.notifications SET change = 'seen', next_look_at = NULL WHERE " FREE_ONES
+		   " AND received_at <= least($2, coalesce($3, $2))",
+		   transaction_id, by, 0);
+}
+
+void
+pgw_store_change_later(const pg_uuid_t *transaction_id, TimestampTz now, TimestampTz when)
+{
+	update(
+		"UPDATE pgw.notifications SET next_look_at = coalesce($3, $2 + greatest($2 - received_at,"
+		" " SOON_S ")) WHERE " FREE_ONES,
+		transaction_id, now, when);
+}
+
+int
+pgw_store_changes_due(TimestampTz now, int most, pg_uuid_t *out)
+{
+	Oid types[] = {TIMESTAMPTZOID, INT4OID};
+	Datum args[] = {TimestampTzGetDatum(now), Int32GetDatum(most)};
+	int n;
+
+	pgw_table_need("payment_transactions", AccessShareLock);
+	begin();
+	if (SPI_execute_with_args(
+			"SELECT DISTINCT n.transaction_id FROM pgw.notifications n"
+			" JOIN pgw.payment_transactions t ON t.transaction_id = n.transaction_id"
+			" WHERE n.change = 'waiting' AND t.status = 'Completed'"
+			" AND coalesce(n.next_look_at, n.recorded_at + " SOON_S ") <= $1 LIMIT $2",
+			2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for changes at the bank failed");
+	n = (int) SPI_processed;
+	for (int i = 0; i < n; i++)
+	{
+		bool isnull;
+
+		out[i] =
+			*DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	end();
+	return n;
+}
