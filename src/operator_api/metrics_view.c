@@ -110,13 +110,16 @@ put_work(void *arg)
 		put_gauges(arg, livemode, &g.of[livemode]);
 }
 
+/* pgw.bank_states has what was not closed once. */
 static void
 put_breakers(void *arg)
 {
 	put_query(
 		arg,
-		"SELECT 'pgw_bank_breaker_open', jsonb_build_object('livemode', b.livemode::text, 'bank', s.bank, 'operations', s.operation_group)::text,"
-		" (s.state <> 'closed')::int::float8 FROM pgw.bank_states s JOIN pgw.banks b ON b.name = s.bank ORDER BY 2");
+		"SELECT 'pgw_bank_breaker_open', jsonb_build_object('livemode', b.livemode::text, 'bank', b.name, 'operations', o.operations)::text,"
+		" (coalesce(s.state, 'closed') <> 'closed')::int::float8"
+		" FROM pgw.banks b CROSS JOIN unnest('{charges,captures,give_backs,lookups}'::text[]) o (operations)"
+		" LEFT JOIN pgw.bank_states s ON s.bank = b.name AND s.operation_group = o.operations ORDER BY b.name, o.operations");
 }
 
 /*
