@@ -10,6 +10,9 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "client_api/bounded_call.h"
@@ -17,6 +20,7 @@
 #include "core/base/mutant.h"
 #include "database/table_locks.h"
 #include "database/wait_limit.h"
+#include "exchange/call_failures.h"
 #include "sql_function/raise_error.h"
 
 /* For what follows an answer, which has come when the time is up: what it says must not get lost.
@@ -65,9 +69,51 @@ raise_time_is_up(bool answered)
 	pgw_table_raise_busy("a table of pgw, a catalog or a row that the call needs is locked");
 }
 
-Datum
-pgw_bounded_call(FunctionCallInfo fcinfo, PGFunction call)
+/*
+ * Does the error say that calls cannot write here?  Not what is the caller's own (what he asks for
+ * is not valid or not his, he has cancelled it), nor what a retry ends; locks are watched by the
+ * worker, and what pgw itself refuses is known.  Asked before anything is cleaned up: so the user
+ * is still whom the call acted as.
+ */
+static bool
+keeps_from_writing(int sqlstate, Oid caller)
 {
+	const char *text = unpack_sql_state(sqlstate);
+
+	if (RecoveryInProgress() || strncmp(text, "PW", 2) == 0)
+		return false;
+	if (sqlstate == ERRCODE_READ_ONLY_SQL_TRANSACTION)
+	{
+		const char *from_the_start = GetConfigOptionResetString("default_transaction_read_only");
+
+		return strcmp(from_the_start, "on") == 0;
+	}
+	if (sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return GetUserId() != caller;
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+			return false;
+		default:
+			return sqlstate != ERRCODE_LOCK_NOT_AVAILABLE;
+	}
+}
+
+/* A call that writes has ended in an error. */
+static void
+note_failure(Oid caller)
+{
+	int sqlstate = geterrcode();
+
+	if (keeps_from_writing(sqlstate, caller))
+		pgw_call_failed(sqlstate);
+}
+
+Datum
+pgw_bounded_call(FunctionCallInfo fcinfo, bool writes, PGFunction call)
+{
+	Oid caller = GetUserId();
 	BoundedCall outer = running;
 	MemoryContext context = CurrentMemoryContext;
 	PgwWaitLimit limit;
@@ -85,6 +131,8 @@ pgw_bounded_call(FunctionCallInfo fcinfo, PGFunction call)
 
 		running = outer;
 		pgw_wait_limit_end(&limit);
+		if (writes)
+			note_failure(caller);
 		if (pgw_wait_limit_reached(&limit))
 		{
 			MemoryContextSwitchTo(context);
@@ -96,5 +144,7 @@ pgw_bounded_call(FunctionCallInfo fcinfo, PGFunction call)
 	PG_END_TRY();
 	pgw_wait_limit_end(&limit);
 	running = outer;
+	if (writes)
+		pgw_call_succeeded();
 	return result;
 }

@@ -10,8 +10,9 @@
 
 /*
  * call(fcinfo), in which every wait for a lock ends after pgw.wait_timeout, with PW500 worker_busy.
+ * writes: whether it fails or not is told to health().
  */
-extern Datum pgw_bounded_call(FunctionCallInfo fcinfo, PGFunction call);
+extern Datum pgw_bounded_call(FunctionCallInfo fcinfo, bool writes, PGFunction call);
 
 /* The call that runs has a time-out of its own. */
 extern void pgw_bounded_call_until(TimestampTz deadline);

@@ -326,7 +326,7 @@ capture_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_capture_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, capture_payment);
+	return pgw_bounded_call(fcinfo, true, capture_payment);
 }
 
 static Datum
@@ -338,7 +338,7 @@ void_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_void_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, void_payment);
+	return pgw_bounded_call(fcinfo, true, void_payment);
 }
 
 static Datum
@@ -350,5 +350,5 @@ refund_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_refund_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, refund_payment);
+	return pgw_bounded_call(fcinfo, true, refund_payment);
 }

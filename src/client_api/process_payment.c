@@ -115,5 +115,5 @@ process_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, process_payment);
+	return pgw_bounded_call(fcinfo, true, process_payment);
 }

@@ -457,5 +457,5 @@ process_payments(PG_FUNCTION_ARGS)
 Datum
 pgw_process_payments_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, process_payments);
+	return pgw_bounded_call(fcinfo, true, process_payments);
 }

@@ -131,7 +131,7 @@ get_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_get_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, get_payment);
+	return pgw_bounded_call(fcinfo, false, get_payment);
 }
 
 static Datum
@@ -175,7 +175,7 @@ find_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, find_payment);
+	return pgw_bounded_call(fcinfo, false, find_payment);
 }
 
 /*
@@ -291,7 +291,7 @@ wait_for_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, wait_for_payment);
+	return pgw_bounded_call(fcinfo, false, wait_for_payment);
 }
 
 static Datum
@@ -344,5 +344,5 @@ payment_history(PG_FUNCTION_ARGS)
 Datum
 pgw_payment_history_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, payment_history);
+	return pgw_bounded_call(fcinfo, false, payment_history);
 }

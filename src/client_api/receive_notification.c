@@ -551,5 +551,5 @@ receive_notification(PG_FUNCTION_ARGS)
 Datum
 pgw_receive_notification_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, receive_notification);
+	return pgw_bounded_call(fcinfo, true, receive_notification);
 }

@@ -170,5 +170,5 @@ submit_payment(PG_FUNCTION_ARGS)
 Datum
 pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 {
-	return pgw_bounded_call(fcinfo, submit_payment);
+	return pgw_bounded_call(fcinfo, true, submit_payment);
 }

@@ -84,6 +84,7 @@ attach_control(void *area, bool created, LWLock *lock)
 	memset(pgw_shared, 0, control_size());
 	pg_atomic_init_u64(&pgw_shared->generation, 1);
 	pg_atomic_init_u32(&pgw_shared->changing, 0);
+	pg_atomic_init_u32(&pgw_shared->failing, 0);
 	pgw_entries_init();
 	pgw_slots_init();
 }

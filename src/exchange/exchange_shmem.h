@@ -8,8 +8,8 @@
  * scan finds the same things later.
  *
  * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except
- * `generation` and `changing`, which are atomic. A slot's body is not locked: it belongs to the
- * backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
+ * `generation`, `changing` and `failing`, which are atomic. A slot's body is not locked: it belongs
+ * to the backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
  *
  * Invariants (whenever the lock is free):
  *     - a FREE slot's body is all zero, and the slot is on the free list;
@@ -29,6 +29,7 @@
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
+#include "exchange/call_failures.h"
 #include "exchange/exchange.h"
 #include "exchange/process_latch.h"
 #include "exchange/signal_ring.h"
@@ -91,6 +92,7 @@ typedef struct PgwWorkerEntry
 	/* calls cannot have a table that each of them needs, as the worker sees it; 0: they can */
 	TimestampTz kept_out_since;
 	Oid kept_out_of;
+	PgwCallFailures call_failures;
 	TimestampTz limited_at; /* its work has run into a time limit; 0: never */
 	uint32 ring_head;       /* oldest signal */
 	uint32 ring_count;
@@ -144,8 +146,9 @@ typedef struct PgwShared
 	pg_atomic_uint64 generation;
 	/* commits that will raise it, and may be visible already */
 	pg_atomic_uint32 changing;
-	TimestampTz created_at; /* start, or restart after a crash */
-	int launcher_procno;    /* PGW_NO_PROC: none */
+	pg_atomic_uint32 failing; /* 0: no entry has call_failures */
+	TimestampTz created_at;   /* start, or restart after a crash */
+	int launcher_procno;      /* PGW_NO_PROC: none */
 	int launcher_pid;
 	bool launcher_poked;            /* look at pg_database now */
 	bool launcher_scanned;          /* it has looked since then */

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "replication/syncrep.h"
@@ -165,6 +166,9 @@ pgw_exchange_absence(Oid dboid)
 	if (!pgw_exchange_available())
 		return pstrdup(
 			"Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+	if (RecoveryInProgress())
+		return pstrdup(
+			"This server is a standby: ask its primary, where the worker is. One is started here when it is promoted.");
 	LWLockAcquire(pgw_lock, LW_SHARED);
 	launcher = pgw_shared->launcher_pid != 0;
 	refused_at = pgw_shared->register_failed_at;

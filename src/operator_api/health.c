@@ -21,6 +21,7 @@
 #include "operator_api/health_report.h"
 #include "operator_api/health_tables.h"
 #include "operator_api/health_work.h"
+#include "operator_api/health_writes.h"
 #include "operator_api/show_version.h"
 #include "sql_function/owner.h"
 #include "sql_function/result_set.h"
@@ -39,6 +40,9 @@ static const PgwHealthCheck checks_of_tables[] = {
 	{pgw_health_check_foreign_keys, {"foreign_keys"}},
 	{pgw_health_check_code_of_others, {"code_of_others"}},
 	{pgw_health_check_privileges, {"privileges"}},
+	{pgw_health_check_grants, {"grants"}},
+	{pgw_health_check_publications, {"publications"}},
+	{pgw_health_check_read_only, {"read_only"}},
 	{pgw_health_check_banks, {"banks"}},
 	{pgw_health_check_versions, {"bank_versions"}},
 	{pgw_health_check_partitions, {"partitions"}},
@@ -64,6 +68,37 @@ check_tables(PgwHealthReport *r)
 	pgw_become_caller(caller, sec_context);
 }
 
+typedef struct VersionLook
+{
+	PgwHealthReport *r;
+	bool serves;
+} VersionLook;
+
+static void
+look_at_version(void *arg)
+{
+	VersionLook *l = arg;
+
+	l->serves = pgw_health_check_version(l->r);
+}
+
+/* Locked: nothing is known, and the other checks look at what they can. */
+static bool
+check_version(PgwHealthReport *r)
+{
+	VersionLook l = {.r = r, .serves = true};
+	ErrorData *edata = pgw_health_try(look_at_version, &l);
+
+	if (edata == NULL)
+		return l.serves;
+	if (edata->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(edata);
+	pgw_health_begin(r);
+	pgw_health_put(r, "version", PGW_HEALTH_LOCKED,
+				   "This could not be looked at: a catalog is locked. See pg_locks.");
+	return true;
+}
+
 PG_FUNCTION_INFO_V1(pgw_health_1_0);
 
 Datum
@@ -85,12 +120,13 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	pgw_health_put(
 		&r, "preloaded", status.preloaded ? PGW_HEALTH_OK : PGW_HEALTH_ERROR,
 		"Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
-	serves = pgw_health_check_version(&r);
+	serves = check_version(&r);
 	if (status.preloaded)
 	{
 		pgw_health_check_processes(&r, &status);
 		pgw_health_check_slots(&r, &status);
 		pgw_health_check_quotas(&r);
+		pgw_health_check_writes(&r, &status);
 	}
 	pgw_health_check_state_file(&r);
 	pgw_health_check_notify_queue(&r);

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -51,10 +52,14 @@ put_progress(PgwHealthReport *r, const PgwExchangeStatus *s)
 static PgwHealthStatus
 worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, const char **advice)
 {
-	pgw_health_detail(r, "state", s->worker_state);
+	bool standby = RecoveryInProgress();
+
+	pgw_health_detail(r, "state", standby ? "standby" : s->worker_state);
 	pgw_health_detail_time(r, "since", s->worker_since);
 	pgw_health_detail_number(r, "failures", s->worker_failures);
 	put_progress(r, s);
+	if (standby) /* its primary has them */
+		return PGW_HEALTH_OK;
 	if (s->worker_late)
 	{
 		*advice =
@@ -87,7 +92,8 @@ pgw_health_check_processes(PgwHealthReport *r, const PgwExchangeStatus *s)
 
 	pgw_health_detail_number(r, "pid", s->launcher_pid);
 	pgw_health_put(
-		r, "launcher", s->launcher_pid != 0 ? PGW_HEALTH_OK : PGW_HEALTH_ERROR,
+		r, "launcher",
+		s->launcher_pid != 0 || RecoveryInProgress() ? PGW_HEALTH_OK : PGW_HEALTH_ERROR,
 		"The server's log says why the launcher ended, and it is started again within seconds; or max_worker_processes left no room for it.");
 	pgw_health_detail_number(r, "pid", s->worker_pid);
 	status = worker_status(r, MyDatabaseId, s, &advice);

@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "database/lock_refusals.h"
+#include "exchange/call_failures.h"
 #include "exchange/exchange_status.h"
 #include "restore/copied_cluster.h"
 
@@ -29,6 +30,7 @@
 /* longer than an idle worker leaves its tables alone, so that a fault that lasts is seen again */
 #define CANNOT_WRITE_MS 15000
 #define FAILED_MS 60000
+#define CALLS_FAILED 3 /* in a row */
 
 PG_FUNCTION_INFO_V1(pgw_health_summary_1_0);
 
@@ -46,6 +48,7 @@ typedef struct Facts
 	TimestampTz now;
 	PgwExchangeStatus s;
 	PgwTablesStatus tables;
+	PgwCallFailures calls;
 } Facts;
 
 static bool
@@ -153,6 +156,11 @@ why_not_ready(const Facts *f)
 		return psprintf("cannot_write: the worker's last error is %s, %ld s ago",
 						unpack_sql_state(s->progress.sqlstate),
 						seconds_since(f, s->progress.failed_at));
+	if (f->calls.n >= CALLS_FAILED && within(f, f->calls.last, FAILED_MS))
+		return psprintf("calls_fail: the last %d calls could not write, the last one (SQLSTATE %s) "
+						"%ld s ago",
+						f->calls.n, unpack_sql_state(f->calls.sqlstate),
+						seconds_since(f, f->calls.last));
 	if (f->tables.kept_out_since != 0 && !within(f, f->tables.kept_out_since, LOCKED_MS))
 		return psprintf("tables_locked: a lock has kept calls from a table that they need, or its "
 						"indexes, for %ld s (table_locks of pgw.health() names it)",
@@ -211,6 +219,7 @@ judge(Summary *out)
 		return;
 	}
 	pgw_tables_status(&f.tables);
+	pgw_call_failures(&f.calls);
 	out->live = is_live(&f);
 	out->reason = why_not_ready(&f);
 	out->ready = out->reason == NULL;

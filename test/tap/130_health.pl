@@ -29,6 +29,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		code_of_others
 		connections
 		foreign_keys
+		grants
 		in_doubt
 		launcher
 		notify_queue
@@ -38,9 +39,11 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		preloaded
 		prepared_transactions
 		privileges
+		publications
 		put_off
 		queue
 		quotas
+		read_only
 		refunding
 		restored
 		reviews
@@ -53,6 +56,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		version
 		worker
 		worker_mode
+		writes
 	)), 'one row per check');
 is(sql('SELECT count(*) FROM pgw.health() WHERE advice IS NOT NULL OR jsonb_typeof(details) <> $$object$$'), 0, 'no advice where nothing is wrong');
 

@@ -76,6 +76,11 @@ part($node, 'granted', sub {
 	$s->run('ROLLBACK');
 	$asking->run('SELECT count(*) FROM pgw.health()');
 	is($asking->state, '00000', 'then it may');
+
+	$s->run('BEGIN; LOCK TABLE pg_catalog.pg_extension IN ACCESS EXCLUSIVE MODE');
+	$asking->run("SELECT status FROM pgw.health() WHERE check_name = 'version'");
+	is($asking->state . ' ' . $asking->{out}, '00000 locked', 'a catalog that is locked is told of, too, whoever asks');
+	$s->run('ROLLBACK');
 });
 
 part($node, 'one transaction', sub {
@@ -99,6 +104,9 @@ part($node, 'standby', sub {
 	flush_wal($node);
 	ok($standby->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'pgw.payments'::regclass"), 'the lock is held on the standby');
 	like(told($locked, 'standby', $standby), qr/\bbanks\b.*\breviews\b/, 'locked there');
+	is(told("SELECT string_agg(status, ',') FROM pgw.health() WHERE check_name IN ('launcher', 'worker')", 'standby', $standby), 'ok,ok', 'that no worker runs there is no fault');
+	my ($rc, undef, $err) = $standby->psql('postgres', 'SELECT pgw.run_recovery()');
+	like($err, qr/HINT:  This server is a standby/, 'and who asks for its work is told why');
 	is(told("SELECT DISTINCT s->>'process' FROM pgw.health(), jsonb_array_elements(details->'sessions') s WHERE check_name = 'banks'", 'standby', $standby), 'startup', 'by the primary');
 	$s->run('ROLLBACK');
 	$standby->stop('fast');
