@@ -528,10 +528,35 @@ test_accepted(void **state)
 	}
 }
 
+/* A bank that approves all or nothing need not name the amount. */
+static void
+test_partial_approval(void **state)
+{
+	static const char charge[] = CHARGE(BODY, "{'rules':[" YES "],'fields':{'reference':'/r'}}");
+	static const char *const wrong[] = {"'always'", "true", "null"};
+	char document[1024];
+	PgwConnectorError err;
+
+	(void) state;
+	warns("", charge, "/operations/charge/answer/fields", "an approval of a part");
+	warns(",'partial_approval':'never'", charge, NULL, NULL);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+	{
+		snprintf(document, sizeof(document),
+				 "{'v':2,'capabilities':{'tokens':true,'partial_approval':%s},'operations':{%s}}",
+				 wrong[i], charge);
+		with_quotes(document);
+		assert_null(pgw_connector_compile(document, strlen(document), &err));
+		assert_string_equal(err.pointer, "/capabilities/partial_approval");
+		assert_string_equal(err.message, "must be \"never\"");
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_partial_approval),
 		cmocka_unit_test(test_long_sums),
 		cmocka_unit_test(test_shipped_statuses),
 		cmocka_unit_test(test_statuses),

@@ -51,6 +51,7 @@ typedef struct PgwCapabilities
 	bool token_objects;    /* ... and such that are JSON objects, by their parts */
 	bool separate_capture; /* authorize + capture present */
 	bool partial_capture;
+	bool no_partial_approval; /* an approval is of all that was asked for, says the bank's manual */
 	bool multiple_captures;
 	bool can_void;
 	bool can_refund;

@@ -84,6 +84,16 @@ compile_unchecked(PgwCompile *cc, json_object *v)
 										"\"cards\" to true, or leave this out");
 }
 
+/* The bank never approves less than it was asked for: nothing else is worth saying. */
+static bool
+compile_partial_approval(PgwCompile *cc, json_object *v)
+{
+	cc->connector->caps.no_partial_approval =
+		json_object_is_type(v, json_type_string) && strcmp(json_object_get_string(v), "never") == 0;
+	return pgw_since_version(cc, 2, "\"partial_approval\"") &&
+		   (cc->connector->caps.no_partial_approval || pgw_fault(cc, "must be \"never\""));
+}
+
 bool
 pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 {
@@ -93,6 +103,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "tokens",
 									   "token_objects",
 									   "cards_without_check_digit",
+									   "partial_approval",
 									   "partial_capture",
 									   "multiple_captures",
 									   "partial_refund",
@@ -151,6 +162,9 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 	if (!caps->cards && !caps->tokens && !caps->token_objects)
 		return pgw_fault(
 			cc, "a bank takes something: set \"cards\", \"tokens\" or \"token_objects\" to true");
+	if (json_object_object_get_ex(v, "partial_approval", &part) &&
+		!pgw_compile_member(cc, "partial_approval", part, compile_partial_approval))
+		return false;
 	if ((part = pgw_member(v, "cards_without_check_digit")) != NULL &&
 		!pgw_compile_member(cc, "cards_without_check_digit", part, compile_unchecked))
 		return false;

@@ -370,7 +370,7 @@ look_at_amounts(Warnings *w, const PgwConnector *c, PgwBankOp op)
 		warn(
 			w, op, "",
 			"the request does not name {{transaction_ref}}: no look-up, and no person at the bank, could tell which charge it was");
-	if ((charges || op == PGW_OP_LOOKUP_CHARGE) &&
+	if ((charges || op == PGW_OP_LOOKUP_CHARGE) && !c->caps.no_partial_approval &&
 		(!spec->has_field[PGW_FIELD_AMOUNT] || !spec->has_field[PGW_FIELD_CURRENCY]))
 		warn(
 			w, op, "/answer/fields",
