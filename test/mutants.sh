@@ -177,6 +177,7 @@ NOTIFIED_NOT_FOUND:400_notifications:not found
 EVIDENCE_COVERED:405_evidence:not the bank
 TRIED_FOR_EVER:178_refused_repeats:turns without an end
 TOO_MUCH_SHOWN:178_refused_repeats:a capture of more than was ordered
+JSON_ERRORS:229_customer:unreadable
 ALWAYS_THERE:226_request_language:in one alternative
 DOUBTFUL_RULE:226_request_language:a rule for any page
 METHOD_FITS:226_request_language:a method that moves

@@ -32,6 +32,7 @@
 
 #include "card_guard/card_calls.h"
 #include "card_guard/card_loggers.h"
+#include "card_guard/json_errors.h"
 #include "card_guard/log_redaction.h"
 #include "core/base/mutant.h"
 #include "core/card/card_text.h"
@@ -304,7 +305,10 @@ guard_line(ErrorData *line)
 	bool secret_query = false;
 
 	if (this_database != PGW_IS_NOT_HERE)
+	{
 		look_at_statement();
+		pgw_json_errors_guard(line);
+	}
 	if (!may_concern_us(line) || PGW_MUTATED(LOG_REDACTION))
 		return;
 	if (this_database != PGW_IS_NOT_HERE && shows_statement(line) && statement_holds_secret())

@@ -130,6 +130,32 @@ part($node, 'refused', sub {
 	is(scalar bank_books($bank), $n, 'the bank has heard of none of them');
 });
 
+# PostgreSQL quotes what it cannot read as JSON, before anything of pgw runs: at Bind, in a function of the application's, in a literal.
+part($node, 'unreadable', sub {
+	my ($short, $null) = (substr(customer(), 0, -1), customer() =~ s/shop 7/shop\\u0000/r);
+	my $call = "SELECT status FROM pgw.process_payment('unreadable', 1000, 'EUR', token => 'tok_ok', options => %s, timeout => '60s')";
+	sql('CREATE FUNCTION own_way(o jsonb) RETURNS text LANGUAGE sql AS $$ ' . sprintf($call, 'o') . ' $$; CREATE FUNCTION own_text(o text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN own_way(o::jsonb); END $$');
+	my $size = -s $node->logfile;
+	my $client = PgwWire->new($node);
+	$client->simple('SET log_parameter_max_length_on_error = -1');
+	for my $case ([ $short, 'invalid input syntax for type json' ], [ $null, 'unsupported Unicode escape sequence' ])
+	{
+		my ($text, $error) = @$case;
+		for my $statement (sprintf($call, '$1::jsonb'), 'SELECT own_way($1)', 'SELECT own_text($1)', 'SELECT count(*) FROM pgw.process_payments(jsonb_build_array($1::jsonb))')
+		{
+			eval { $client->bind($statement, $text) };
+			my ($said) = $client->err;
+			like($said, qr/\Q$error/, 'refused') or diag($statement);
+			unlike($said, qr/kunden|Heidestrasse|90187653|8412/, 'the client is told nothing of the customer');
+		}
+		like(($node->psql('postgres', sprintf($call, "'$text'")))[2], qr/\Q$error/, 'a literal is refused, too');
+	}
+	my $log = slurp_file($node->logfile, $size);
+	unlike($log, qr/kunden|Heidestrasse|90187653|8412/, 'nor does the log have anything of him');
+	like($log, qr/CONTEXT:  \(not shown by pgw: it may hold a card's or a customer's data\)\n\s*PL\/pgSQL function own_text\(text\) line 1 at RETURN/, 'it says where it was');
+	sql('DROP FUNCTION own_text, own_way');
+});
+
 part($node, 'shown', sub {
 	like(sql("SELECT body FROM pgw.render_request('shop', 'charge', '{\"token\": \"t\", \"customer\": {\"email\": \"$SECRET{street}\"}}')"), qr/"email":"\(customer\.\/email\)"/, 'a rendered request has marks for it');
 	like(sql("SELECT body FROM pgw.render_request('shop', 'charge', '{\"token\": \"t\"}')"), qr/"ua":"\(customer\.\/browser\/browserUserAgent\)"/, 'and for a sample');

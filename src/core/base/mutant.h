@@ -263,6 +263,7 @@ typedef enum PgwMutant
 	DOUBTFUL_RULE,      /* what a proxy may say is taken for the bank's word */
 	TRIED_FOR_EVER,     /* each new key of an operation has a deadline of its own */
 	TOO_MUCH_SHOWN,     /* a capture that shows more than was ordered is repeated */
+	JSON_ERRORS,        /* what cannot be read as JSON is quoted by the server */
 	METHOD_FITS         /* a look-up may change something, and a GET may move money */
 } PgwMutant;
 
