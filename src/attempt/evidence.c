@@ -94,7 +94,8 @@ get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEv
 		if (!approved)
 			continue;
 		f->lacks_amount |= rows[i].waiting && lacks_amount(&rows[i]);
-		f->differ |= done != NULL && (!same_amount(done, &rows[i]) || !same_one(done, &rows[i]));
+		f->differ |= done != NULL && !same_amount(done, &rows[i]);
+		f->twice |= done != NULL && !same_one(done, &rows[i]);
 		done = &rows[i];
 	}
 }

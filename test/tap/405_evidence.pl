@@ -96,6 +96,21 @@ part($node, 'a refund', sub {
 	is_sound($node, $bank, 'a refund: sound');
 });
 
+# Whether the second comes when the first has been taken, as above, or with it, in either order.
+part($node, 'two at once', sub {
+	for my $order ([ 0, 1 ], [ 1, 0 ])
+	{
+		my $id = "s$order->[0]";
+		refund($id);
+		settle("$id-r", 'succeeded');
+		my @words = map { word('REFUND', 'true', "$id-r", 400, id => "$id-$_") } 1, 2;
+		sql("BEGIN; $words[$order->[0]]; $words[$order->[1]]; COMMIT");
+		becomes("$id-r", 'Completed', 'two successes of the same, at once: done');
+		ok(wait_until(sub { join(',', sort split /,/, evidence("$id-r")) eq 'contradicts,used' }, 60), 'by one of them; of the other people are told') or diag(evidence("$id-r"));
+		is(amounts($id), 'partially_refunded 1000 0 0 400 0', 'refunded once');
+	}
+});
+
 part($node, 'a refund that fails', sub {
 	refund('f');
 	settle('f-r', 'failed');

@@ -118,6 +118,48 @@ test_second_word(void **state)
 	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
 }
 
+/*
+ * Two equal successes that are two: the first ends it, and of the second people are told, whether
+ * it was there already or comes when it has ended.
+ */
+static void
+test_twice(void **state)
+{
+	static const struct
+	{
+		PgwKind kind;
+		PgwBankOp about;
+		PgwState open;
+		PgwState done;
+	} cases[] = {
+		{PGW_KIND_REFUND, PGW_OP_REFUND, PGW_SAVED, PGW_COMPLETED},
+		{PGW_KIND_CAPTURE, PGW_OP_CAPTURE, PGW_BANK_UNKNOWN, PGW_COMPLETED},
+		{PGW_KIND_PAYMENT, PGW_OP_CAPTURE, PGW_SAVED, PGW_COMPLETED},
+		{PGW_KIND_PAYMENT, PGW_OP_REVERSE, PGW_REFUNDING, PGW_REFUNDED},
+		{PGW_KIND_PAYMENT, PGW_OP_CHARGE, PGW_BANK_UNKNOWN, PGW_SAVED},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwEvidenceFacts f = {.kind = cases[i].kind,
+							  .state = cases[i].open,
+							  .accepted = true,
+							  .about = cases[i].about,
+							  .says_done = true,
+							  .twice = true};
+
+		assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_DONE);
+		f.state = cases[i].done;
+		assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_CONTRADICTS);
+		/* of different amounts neither is believed while it is open */
+		f.differ = true;
+		assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_CONTRADICTS);
+		f.state = cases[i].open;
+		assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+	}
+}
+
 /* What names no amount, or is from a bank that has the attempt no more, decides nothing. */
 static void
 test_no_proof(void **state)
@@ -278,10 +320,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps),       cmocka_unit_test(test_second_word),
-		cmocka_unit_test(test_replays),     cmocka_unit_test(test_as_answer),
-		cmocka_unit_test(test_no_proof),    cmocka_unit_test(test_is_waited_for),
-		cmocka_unit_test(test_claim_again),
+		cmocka_unit_test(test_steps),         cmocka_unit_test(test_second_word),
+		cmocka_unit_test(test_twice),         cmocka_unit_test(test_replays),
+		cmocka_unit_test(test_as_answer),     cmocka_unit_test(test_no_proof),
+		cmocka_unit_test(test_is_waited_for), cmocka_unit_test(test_claim_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,8 +125,8 @@ pgw_evidence_step(const PgwEvidenceFacts *f)
 			return f->says_done ? PGW_EVIDENCE_DONE : PGW_EVIDENCE_FAILED;
 		case DONE:
 			if (!f->says_failed)
-				return f->differ || f->of_former_bank ? PGW_EVIDENCE_CONTRADICTS
-													  : PGW_EVIDENCE_AGREES;
+				return f->differ || f->twice || f->of_former_bank ? PGW_EVIDENCE_CONTRADICTS
+																  : PGW_EVIDENCE_AGREES;
 			return can_be_reversed(f) && !both ? PGW_EVIDENCE_REVERSED : PGW_EVIDENCE_CONTRADICTS;
 		case FAILED:
 			return f->says_done ? PGW_EVIDENCE_LATE : PGW_EVIDENCE_AGREES;

@@ -23,7 +23,13 @@ typedef struct PgwEvidenceFacts
 	bool says_done;  /* of what has come and was not taken yet: one says so */
 	bool says_failed;
 	bool said_failed; /* of what was taken before: one said so */
-	bool differ;      /* two that say done name different amounts, or are two */
+	bool differ;      /* two that say done name different amounts */
+	/*
+	 * two that say done name the same, and are two: it may have been done twice.  The first is
+	 * taken all the same, so that whether they come together or one after the other makes no
+	 * difference
+	 */
+	bool twice;
 	/* one that says done of what moves money names no amount that can be read, or no currency */
 	bool lacks_amount;
 	/* it came from the bank that the attempt was sent to before the one that has it now */
