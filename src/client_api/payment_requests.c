@@ -17,8 +17,11 @@
 
 #include "base/json_writer.h"
 #include "card_guard/log_redaction.h"
+#include "core/card/token_object.h"
 #include "client_api/payment_requests.h"
+#include "sql_function/jsonb_text.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/wipe_remains.h"
 
 #define MAX_FAULTS 100 /* then the rest is not looked at */
 #define MAX_NAMED 64   /* longer unknown members are not named */
@@ -105,7 +108,11 @@ read_value(Reader *r, PgwPaymentArgs *args, int i, const JsonbValue *value)
 	{
 		case TEXT:
 			if (value->type == jbvString)
+			{
 				*text = pnstrdup(value->val.string.val, value->val.string.len);
+				if (pgw_token_is_object(*text))
+					pgw_remains_copy(*text);
+			}
 			else
 				fault(r, args->request, members[i].name, "invalid_format", "must be a string");
 			break;
@@ -114,7 +121,12 @@ read_value(Reader *r, PgwPaymentArgs *args, int i, const JsonbValue *value)
 			break;
 		case OBJECT:
 			if (is_object(value))
-				*text = JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+			{
+				*text = pgw_jsonb_text(value->val.binary.data, (Size) value->val.binary.len);
+				/* what is told of a customer is refused, and was here all the same */
+				if (strstr(*text, "\"customer\"") != NULL)
+					pgw_remains_copy(*text);
+			}
 			else
 				fault(r, args->request, members[i].name, "invalid_format", "must be a JSON object");
 			break;

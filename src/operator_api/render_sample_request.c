@@ -25,6 +25,7 @@
 #include "sql_function/check_access.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/require_version.h"
+#include "sql_function/wipe_remains.h"
 
 PG_FUNCTION_INFO_V1(pgw_render_request_1_0);
 
@@ -397,6 +398,7 @@ pgw_render_request_1_0(PG_FUNCTION_ARGS)
 	pgw_require_version();
 	pgw_config_refresh(false);
 	given = pgw_arg_json(fcinfo, "arguments");
+	pgw_remains_copy(given); /* a card's and a customer's data may stand there */
 	if (given != NULL && pgw_card_in_json(NULL, given, strlen(given)) != PGW_FOUND_NOTHING)
 		pgw_tool_hide_statement();
 	bank = pgw_tool_bank(pgw_arg_text(fcinfo, "bank"), &faults);

@@ -23,6 +23,7 @@
 #include "core/base/mutant.h"
 #include "core/card/token_object.h"
 #include "sql_function/arguments.h"
+#include "sql_function/jsonb_text.h"
 #include "sql_function/left_out_arguments.h"
 #include "sql_function/wipe_remains.h"
 
@@ -161,7 +162,7 @@ pgw_arg_json(FunctionCallInfo fcinfo, const char *name)
 	j = DatumGetJsonbP(d);
 	if (JB_ROOT_IS_OBJECT(j) && JB_ROOT_COUNT(j) == 0)
 		return pstrdup("{}"); /* nearly always */
-	text = JsonbToCString(NULL, &j->root, VARSIZE(j));
+	text = pgw_jsonb_text(&j->root, VARSIZE(j));
 	wipe_copy(j, d);
 	return text;
 }
