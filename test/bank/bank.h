@@ -355,6 +355,11 @@ extern bool v1_parse(Request *req);
 extern void v1_answer(Request *req, const Outcome *out, const Fault *fault);
 extern void v1_error(Request *req, int status, const char *code, const char *message);
 
+/* ---- decimal.c ---- */
+extern int decimal_digits(const char *currency);
+extern int64_t decimal_amount(const char *text, int digits);
+extern void put_decimal(Buf *b, int64_t amount, int digits);
+
 /* ---- form.c ---- */
 extern bool form_parse(Request *req);
 extern void form_answer(Request *req, const Outcome *out, const Fault *fault);

@@ -28,6 +28,7 @@
 EMBED(stripe);
 EMBED(checkout);
 EMBED(adyen);
+EMBED(mollie);
 
 static bool dialect_parse(Request *req);
 
@@ -62,7 +63,14 @@ static Dialect dialects[] = {{.name = "reference",
 							  .parse = dialect_parse,
 							  .answer = dialect_answer,
 							  .error = dialect_error,
-							  .text = dialect_text_adyen}};
+							  .text = dialect_text_adyen},
+							 {.name = "mollie",
+							  .root = "/mollie",
+							  .keys = true,
+							  .parse = dialect_parse,
+							  .answer = dialect_answer,
+							  .error = dialect_error,
+							  .text = dialect_text_mollie}};
 
 void
 dialect_die(const Dialect *d, const char *what, const char *name)
@@ -273,14 +281,17 @@ take_amount(Request *req, json_object *request, json_object *params)
 
 	if (text == NULL)
 		return true;
-	req->order.amount = strtoll(text, NULL, 10);
-	free(text);
 	if (req->order.charge_id != NULL)
 	{
 		const Charge *c = charge_by_id(req->order.charge_id);
 
 		currency = c != NULL ? c->currency : "";
 	}
+	req->order.amount =
+		json_object_get_boolean(dialect_member(req->dialect->data, "decimal_amounts"))
+			? decimal_amount(text, decimal_digits(currency))
+			: strtoll(text, NULL, 10);
+	free(text);
 	multiple = json_object_get_int64(dialect_member(multiples, currency));
 	return req->order.amount > 0 && (multiple == 0 || req->order.amount % multiple == 0);
 }

@@ -11,6 +11,7 @@
  *		{"const": anything}
  *		{"case": name, "of": {text: value, ...}}	"*" for any other text
  *		{"add": [name, ...]}						a sum of amounts
+ *		{"decimal": name}							an amount as decimal text
  *		{"prefix": text, "value": value}
  *		{"expand": name, "document": name, "else": value}
  *		{"document": name}							another document
@@ -306,6 +307,20 @@ sum(View *v, json_object *names)
 }
 
 static json_object *
+decimal(View *v, const char *name)
+{
+	json_object *amount = variable(v, name);
+	json_object *text;
+	Buf b = {0};
+
+	put_decimal(&b, json_object_get_int64(amount), decimal_digits(v->charge->currency));
+	text = json_object_new_string_len(b.data, (int) b.len);
+	buf_free(&b);
+	json_object_put(amount);
+	return text;
+}
+
+static json_object *
 prefixed(View *v, const char *prefix, json_object *expression)
 {
 	json_object *value = value_of(v, expression);
@@ -332,6 +347,8 @@ value_of(View *v, json_object *expression)
 		return prefixed(v, json_object_get_string(part), dialect_member(expression, "value"));
 	if (json_object_object_get_ex(expression, "add", &part))
 		return sum(v, part);
+	if (json_object_object_get_ex(expression, "decimal", &part))
+		return decimal(v, json_object_get_string(part));
 	if (json_object_object_get_ex(expression, "each", &part))
 		return each(v, json_object_get_string(part), name);
 	if (json_object_object_get_ex(expression, "expand", &part) &&

@@ -8,7 +8,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,66 +67,6 @@ form_error(Request *req, int status, const char *code, const char *message)
 	put_resp(req, 402, "12", "INVALID TRANSACTION");
 }
 
-/* How many decimal digits a currency has. */
-static int
-digits_of(const char *currency)
-{
-	static const char *const none[] = {"JPY", "KRW", "VND", "CLP", "ISK",
-									   "PYG", "UGX", "XAF", "XOF", "XPF"};
-	static const char *const three[] = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"};
-
-	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-		if (strcmp(currency, none[i]) == 0)
-			return 0;
-	for (size_t i = 0; i < sizeof(three) / sizeof(three[0]); i++)
-		if (strcmp(currency, three[i]) == 0)
-			return 3;
-	return 2;
-}
-
-/* "12.34" to minor units; -1 = wrong. */
-static int64_t
-amount_of(const char *s, int digits)
-{
-	int64_t amount = 0;
-	int seen = -1;
-
-	if (!isdigit((unsigned char) s[0]) || strlen(s) > 13)
-		return -1;
-	for (; *s != '\0'; s++)
-	{
-		if (*s == '.' && seen < 0)
-			seen = 0;
-		else if (!isdigit((unsigned char) *s))
-			return -1;
-		else
-		{
-			amount = amount * 10 + (*s - '0');
-			if (seen >= 0)
-				seen++;
-		}
-	}
-	if (seen < 0)
-		seen = 0;
-	if (seen > digits)
-		return -1;
-	for (; seen < digits; seen++)
-		amount *= 10;
-	return amount > 0 ? amount : -1;
-}
-
-static void
-put_amount(Buf *b, int64_t amount, int digits)
-{
-	int64_t unit = digits == 3 ? 1000 : digits == 2 ? 100 : 1;
-
-	if (digits == 0)
-		buf_printf(b, "%lld", (long long) amount);
-	else
-		buf_printf(b, "%lld.%0*lld", (long long) (amount / unit), digits,
-				   (long long) (amount % unit));
-}
-
 /* Copy one decoded field out of the body; NULL if it is missing or too long. */
 static const char *
 field(const Request *req, const char *name, char *dst, size_t size)
@@ -180,7 +119,7 @@ parse_amount(Request *req, const char *currency)
 	if (field(req, "amount", text, sizeof(text)) == NULL &&
 		field(req, "amt", text, sizeof(text)) == NULL)
 		return true;
-	req->order.amount = amount_of(text, digits_of(currency));
+	req->order.amount = decimal_amount(text, decimal_digits(currency));
 	return req->order.amount > 0;
 }
 
@@ -292,7 +231,7 @@ form_answer(Request *req, const Outcome *out, const Fault *fault)
 	if (fault->kind == PGW_FAULT_WRONG_AMOUNT)
 		amount += 100;
 	currency = c->currency;
-	digits = digits_of(currency);
+	digits = decimal_digits(currency);
 	if (fault->kind == PGW_FAULT_WRONG_CURRENCY)
 		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
 	req->status = 200;
@@ -307,6 +246,6 @@ form_answer(Request *req, const Outcome *out, const Fault *fault)
 	if (out->step != NULL && fault->kind != PGW_FAULT_NO_IDS)
 		buf_printf(b, "\"step\":\"%s\",", out->step->id);
 	buf_puts(b, "\"amt\":\"");
-	put_amount(b, amount, digits);
+	put_decimal(b, amount, digits);
 	buf_printf(b, "\",\"cur\":\"%s\",\"last4\":\"%s\"}}", currency, c->last4);
 }

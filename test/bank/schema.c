@@ -152,6 +152,8 @@ schema_check(json_object *schema, json_object *value, bool form, const char *pat
 
 	if (any != NULL)
 		return check_any(any, value, form, path, f);
+	if (type == NULL)
+		return true; /* anything */
 	if (strcmp(type, "object") == 0)
 		return check_object(schema, value, form, path, f);
 	if (strcmp(type, "array") == 0)

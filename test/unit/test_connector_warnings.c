@@ -331,10 +331,13 @@ test_shipped_statuses(void **state)
 				   {"src/connectors/checkout.json",
 					{PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_LOOKUP_CHARGE},
 					3},
-				   {"src/connectors/adyen.json", {PGW_OP_CHARGE, PGW_OP_AUTHORIZE}, 2}};
+				   {"src/connectors/adyen.json", {PGW_OP_CHARGE, PGW_OP_AUTHORIZE}, 2},
+				   {"src/connectors/mollie.json",
+					{PGW_OP_CHARGE, PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND},
+					4}};
 
 	(void) state;
-	for (int d = 0; d < 3; d++)
+	for (int d = 0; d < 4; d++)
 	{
 		PgwConnector *c = compile(read_document(shipped[d].path));
 		int n = pgw_connector_warnings(c, list, MAX);
