@@ -887,7 +887,9 @@ COMMENT ON TRIGGER keep_mark ON pgw.open_work_mark IS 'Only pgw moves the mark.'
 COMMENT ON TRIGGER refuse_truncate ON pgw.open_work IS 'What is open would not be found again.';
 
 CREATE FUNCTION pgw.keep_listed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
 	IF EXISTS (SELECT FROM gone g CROSS JOIN LATERAL (
@@ -926,7 +928,9 @@ COMMENT ON COLUMN pgw.open_attempts.transaction_id IS 'The attempt in pgw.paymen
 -- pgw changes attempts row by row, without statements, and pgw.open_work with them. These are for whoever changes or loads
 -- attempts by a statement: a restore, pgw.resume_after_restore(), the owner.
 CREATE FUNCTION pgw.list_changed_work() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
 	mark uuid := (SELECT m.below FROM pgw.open_work_mark m);
@@ -1150,7 +1154,9 @@ COMMENT ON TRIGGER append_only_truncate ON pgw.transaction_events_default IS 'Ev
 -- there, and where the server did not preload pgw then, with the first bank beside "test". Never waits long for a reader
 -- of the default partition: what cannot be made now is made by the next call.
 CREATE FUNCTION pgw.ensure_event_partitions(ahead int DEFAULT 2) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET lock_timeout = '200ms' AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex SET lock_timeout = '200ms' AS
 $$
 DECLARE
 	month timestamp := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
@@ -1203,7 +1209,9 @@ COMMENT ON FUNCTION pgw.ensure_event_partitions(int) IS
 	'Makes the partitions of the events for this month (UTC) and the next ahead ones; returns how many are new.';
 
 CREATE FUNCTION pgw.bank_added() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
 	IF EXISTS (SELECT FROM pgw.banks WHERE name <> 'test') THEN
@@ -1398,7 +1406,9 @@ COMMENT ON COLUMN pgw.restore_pending.reason IS
 	'How it was noticed: loaded (by a statement or replication), or what showed that the data directory is a copy.';
 
 CREATE FUNCTION pgw.notice_load() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
 	loaded boolean;
@@ -1456,7 +1466,9 @@ COMMENT ON TRIGGER config_changed ON pgw.restore_pending IS 'The worker pauses a
 
 CREATE FUNCTION pgw.resume_after_restore(note text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS bigint
 AS 'MODULE_PATHNAME', 'pgw_resume_after_restore_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off;
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
 COMMENT ON FUNCTION pgw.resume_after_restore(text, jsonb) IS
 	'Says that the original of this restored or copied database makes no more payments and this one goes on; returns '
 	'how many unfinished attempts it takes over. Read docs/restore.md first.';
@@ -1638,7 +1650,9 @@ COMMENT ON COLUMN pgw.review_proposals.proposed_at IS 'When it was made.';
 
 CREATE FUNCTION pgw.rebind_attempts(from_version int, to_version int, note text, options jsonb DEFAULT '{}') RETURNS bigint
 AS 'MODULE_PATHNAME', 'pgw_rebind_attempts_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off;
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
 COMMENT ON FUNCTION pgw.rebind_attempts IS
 	'For a bank that answers at another version now with the same ledger: attempts of the one go by the other. '
 	'Returns how many unfinished ones; NULL: it is proposed, and waits for a second role (pgw.require_four_eyes).';
@@ -1653,7 +1667,9 @@ COMMENT ON FUNCTION pgw.rebind_attempts IS
 
 CREATE FUNCTION pgw.health() RETURNS TABLE (check_name text, status text, advice text, details jsonb)
 AS 'MODULE_PATHNAME', 'pgw_health_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 20
-	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET standard_conforming_strings = on
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
 	SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
 COMMENT ON FUNCTION pgw.health() IS
 	'One row for each check: ok, warning (somebody should look), error (money or callers wait until somebody acts) or '
@@ -1712,13 +1728,17 @@ COMMENT ON FUNCTION pgw.version() IS
 CREATE FUNCTION pgw.read_metrics() RETURNS TABLE (name text, labels jsonb, value double precision)
 AS 'MODULE_PATHNAME', 'pgw_read_metrics_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
 	SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
 COMMENT ON FUNCTION pgw.read_metrics() IS
 	'Internal: the rows of the view pgw.metrics that are counted, or stand in tables.';
 
 -- As labels a check and what it is of: health() has `bank:NAME` and `worker:NAME`, while a name may hold a colon, too.
 CREATE FUNCTION pgw.health_metrics() RETURNS TABLE (name text, labels jsonb, value double precision)
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off AS
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex SET jit = off AS
 $$
 	WITH h AS MATERIALIZED (
 		SELECT split_part(c.check_name, ':', 1) AS check_name, substr(c.check_name, strpos(c.check_name || ':', ':') + 1) AS subject,
@@ -1794,7 +1814,9 @@ COMMENT ON COLUMN pgw.metrics.value IS 'The value: a number, seconds where the n
 
 -- docs/monitoring.md has the same names; a test compares the two, and either with what is there.
 CREATE FUNCTION pgw.metric_families(OUT name text, OUT type text, OUT help text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	VALUES
 		('pgw_stats_since_timestamp_seconds', 'gauge', 'Since when this database is counted.'),
@@ -1872,7 +1894,9 @@ COMMENT ON FUNCTION pgw.metric_families() IS
 
 -- Samples of a family follow each other, in the order of the view, which has buckets as they grow.
 CREATE FUNCTION pgw.metrics_text(openmetrics boolean DEFAULT false) RETURNS text
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET extra_float_digits = 1 AS
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	WITH m AS MATERIALIZED (
 		SELECT v.name, v.labels, v.value, row_number() OVER () AS n FROM pgw.metrics v
@@ -1904,7 +1928,9 @@ COMMENT ON FUNCTION pgw.run_recovery() IS
 CREATE FUNCTION pgw.purge_test_data(OUT payments bigint, OUT attempts bigint, OUT events bigint, OUT ledger_rows bigint,
 	OUT notifications bigint)
 AS 'MODULE_PATHNAME', 'pgw_purge_test_data_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off;
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
 COMMENT ON FUNCTION pgw.purge_test_data() IS
 	'Deletes the payments of test banks (livemode is false) that are over, with their attempts and events and what the '
 	'test bank has of them, and the notifications of such banks; returns how many. Real ones stay, and so does what is open.';
@@ -1937,7 +1963,9 @@ COMMENT ON COLUMN pgw.access_grants.granted_at IS 'When it was given.';
 -- What privileges can stand on: members of the extension and, though they are none, the partitions. The row types of
 -- tables and the types of arrays have no privileges of their own.
 CREATE FUNCTION pgw.own_objects(OUT object text, OUT column_name text, OUT owner oid, OUT acl aclitem[]) RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	WITH RECURSIVE own AS (
 		SELECT d.classid, d.objid
@@ -1975,7 +2003,9 @@ COMMENT ON FUNCTION pgw.own_objects() IS
 
 -- The grid of docs/sql-reference.md.
 CREATE FUNCTION pgw.access_grid(OUT level text, OUT object text, OUT column_name text, OUT privilege text) RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	SELECT l.level, o.object, o.column_name, g.privilege
 	FROM (VALUES
@@ -2008,7 +2038,9 @@ COMMENT ON FUNCTION pgw.access_grid() IS
 	'Internal: the privileges that each level of access gives.';
 
 CREATE FUNCTION pgw.apply_access(role regrole) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
 	g record;
@@ -2024,7 +2056,9 @@ COMMENT ON FUNCTION pgw.apply_access(regrole) IS
 	'Internal: brings a role''s privileges in line with its rows in pgw.access_grants.';
 
 CREATE FUNCTION pgw.grant_access(role regrole, level text, merchant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
 	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = $1) THEN
@@ -2055,7 +2089,9 @@ COMMENT ON FUNCTION pgw.grant_access(regrole, text, text) IS
 	'be repeated.';
 
 CREATE FUNCTION pgw.revoke_access(role regrole, level text, merchant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
 	IF $1 IS NULL THEN
@@ -2085,7 +2121,9 @@ COMMENT ON FUNCTION pgw.revoke_access(regrole, text, text) IS
 -- payments, of whom pgw.access_grants knows nothing.
 CREATE FUNCTION pgw.unexplained_privileges(OUT object text, OUT column_name text, OUT grantee text, OUT privilege text)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	WITH due AS MATERIALIZED (
 		SELECT DISTINCT g.object, g.column_name, g.privilege, r.role::oid AS grantee
@@ -2106,7 +2144,9 @@ COMMENT ON FUNCTION pgw.unexplained_privileges() IS
 -- For the end of this script and of each update script, for each new partition, and for the owner: after a restore, or
 -- when pgw.health() says so.
 CREATE FUNCTION pgw.revoke_unexplained_privileges(of_table regclass DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
 	u record;
@@ -2295,7 +2335,9 @@ $$;
 -- has none.
 CREATE FUNCTION pgw.foreign_keys_with_casts(OUT constraint_name text, OUT from_table regclass, OUT to_table regclass)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	SELECT DISTINCT c.conname::text, c.conrelid::regclass, c.confrelid::regclass
 	FROM pg_extension x
@@ -2318,7 +2360,9 @@ COMMENT ON FUNCTION pgw.foreign_keys_with_casts() IS
 -- event trigger was off) is pgw.health()'s to tell. It looks as the owner, whoever runs the statement: nobody else may
 -- call what it calls.
 CREATE FUNCTION pgw.refuse_foreign_key_casts() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
 	f record;
@@ -2364,7 +2408,9 @@ COMMENT ON EVENT TRIGGER pgw_refuse_foreign_key_casts IS
 -- Touched is what one of the given objects is part of.
 CREATE FUNCTION pgw.code_on_tables(classids oid[], objids oid[], OUT on_table regclass, OUT function regprocedure,
 	OUT owner regrole, OUT problem text, OUT touched boolean) RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 	WITH RECURSIVE given AS MATERIALIZED (
@@ -2440,7 +2486,9 @@ COMMENT ON FUNCTION pgw.code_on_tables(oid[], oid[]) IS
 
 CREATE FUNCTION pgw.code_of_others(OUT on_table regclass, OUT function regprocedure, OUT owner regrole, OUT problem text)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	SELECT c.on_table, c.function, c.owner, c.problem FROM pgw.code_on_tables('{}', '{}') c
 $$;
@@ -2452,7 +2500,9 @@ COMMENT ON FUNCTION pgw.code_of_others() IS
 -- NOSUPERUSER, for which no event trigger fires, or while this one was off) is pgw.health()'s to tell, and nobody's
 -- statement about something else fails for it.
 CREATE FUNCTION pgw.refuse_code_of_others() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
 	c record;
@@ -3047,7 +3097,9 @@ COMMENT ON COLUMN pgw.broken_invariants.details IS 'What was found, as a JSON ob
 CREATE FUNCTION pgw.check_consistency()
 RETURNS TABLE (check_name text, payment_id uuid, transaction_id uuid, details jsonb)
 AS 'MODULE_PATHNAME', 'pgw_check_consistency_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off SET enable_nestloop = off;
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex SET jit = off SET enable_nestloop = off;
 COMMENT ON FUNCTION pgw.check_consistency() IS
 	'One row for every broken promise that the tables can show, of the caller''s merchants, as of now; none when all '
 	'is well. It reads everything that is stored.';
@@ -3066,7 +3118,9 @@ COMMENT ON FUNCTION pgw.load_drop_guard() IS
 	'Internal: does nothing but have the library loaded, which then refuses to drop records.';
 
 CREATE FUNCTION pgw.guard_drop() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
 	PERFORM pgw.load_drop_guard();
@@ -3120,7 +3174,9 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.baseline IS 'Only a script of the exte
 
 -- Indexes, keys and triggers count by what they do, not by their names.
 CREATE FUNCTION pgw.baseline_now(OUT kind text, OUT object text, OUT property text, OUT n bigint) RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 	WITH extension AS (
 		SELECT x.oid, x.extowner FROM pg_extension x WHERE x.extname = 'pgw'
@@ -3213,7 +3269,9 @@ COMMENT ON FUNCTION pgw.baseline_now() IS
 
 -- In a script of the extension nobody refuses the ALTER TABLE; anywhere else the event trigger does.
 CREATE FUNCTION pgw.record_baseline() RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
 	ALTER TABLE pgw.baseline DISABLE TRIGGER refuse_change;
@@ -3228,7 +3286,9 @@ COMMENT ON FUNCTION pgw.record_baseline() IS
 
 -- plpgsql: the table may be the one that was moved.
 CREATE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text, OUT missing bigint) RETURNS SETOF record
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
 	RETURN QUERY
@@ -3281,7 +3341,9 @@ COMMENT ON FUNCTION pgw.baseline_faults_before() IS
 -- A statement about others' tables, functions and types is not looked at; what belongs to an extension's script is
 -- looked at when that is over.
 CREATE FUNCTION pgw.keep_baseline() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
 	kind text;

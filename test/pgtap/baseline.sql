@@ -1,7 +1,7 @@
 -- What DDL on pgw's own objects breaks its promises is refused, what does not is allowed: the table of docs/ddl.md. What was done while nobody refused it is found.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(111);
+SELECT plan(112);
 
 SELECT is((SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'pgw_keep_baseline'), 'A', 'the event trigger fires always');
 SELECT is_empty('SELECT * FROM pgw.baseline_faults()', 'all is as CREATE EXTENSION has made it');
@@ -183,5 +183,11 @@ CREATE OR REPLACE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, O
 	LANGUAGE sql STABLE AS 'SELECT NULL::text, NULL::text, NULL::text, NULL::bigint WHERE false';
 SELECT is((SELECT status || (details->>'guards_altered') FROM pgw.health() WHERE check_name = 'baseline'),
 	'warning["pgw.baseline_faults()", "pgw.keep_baseline()"]', 'functions that refuse and find nothing any more');
+-- What a session has set changes nothing of what pgw's functions compare as text: the one list of what each of them pins.
+SELECT is_empty($$SELECT p.oid::regprocedure, s.setting FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+	CROSS JOIN unnest('{search_path=pg_catalog\, pg_temp,quote_all_identifiers=off,standard_conforming_strings=on,extra_float_digits=1,"DateStyle=ISO\, YMD",IntervalStyle=postgres,bytea_output=hex}'::text[]) s (setting)
+	WHERE p.pronamespace = 'pgw'::regnamespace AND (l.lanname IN ('sql', 'plpgsql') OR p.proname IN ('health', 'check_consistency', 'read_metrics'))
+		AND p.proname NOT IN ('keep_baseline', 'baseline_faults')	-- replaced above
+		AND NOT coalesce(lower(s.setting) = ANY (SELECT lower(replace(c, '"', '')) FROM unnest(p.proconfig) c), false)$$, 'every function pins the settings that it must not depend on');
 SELECT * FROM finish();
 ROLLBACK;
