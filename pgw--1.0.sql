@@ -215,6 +215,10 @@ CREATE FUNCTION pgw.enforce_transition() RETURNS trigger AS 'MODULE_PATHNAME', '
 COMMENT ON FUNCTION pgw.enforce_transition() IS
 	'Trigger function: an attempt changes by legal steps of docs/state-machine.md only, and its identity never does.';
 
+CREATE FUNCTION pgw.check_merchant() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_check_merchant' LANGUAGE C;
+COMMENT ON FUNCTION pgw.check_merchant() IS
+	'Trigger function: the merchant "default" stays as it came, and says so.';
+
 CREATE FUNCTION pgw.check_connector_row() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_check_connector' LANGUAGE C
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION pgw.check_connector_row() IS
@@ -398,6 +402,8 @@ CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pg
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.banks
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
+CREATE TRIGGER check_merchant BEFORE INSERT OR UPDATE ON pgw.merchants
+	FOR EACH ROW EXECUTE FUNCTION pgw.check_merchant();
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.merchants
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.bank_rebinds
@@ -406,7 +412,7 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_versions FOR EA
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_versions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_rebinds FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_rebinds FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
-ALTER TABLE pgw.merchants ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE pgw.merchants ENABLE ALWAYS TRIGGER check_merchant, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.connectors ENABLE ALWAYS TRIGGER check_connector, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.banks ENABLE ALWAYS TRIGGER check_bank, ENABLE ALWAYS TRIGGER check_truncate, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.bank_versions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
@@ -418,6 +424,7 @@ COMMENT ON TRIGGER check_truncate ON pgw.banks IS 'The bank "test" cannot be del
 COMMENT ON TRIGGER check_bank ON pgw.banks IS 'Refuses a row with faults, and names all of them.';
 COMMENT ON TRIGGER config_changed ON pgw.connectors IS 'The worker takes a committed change up at once.';
 COMMENT ON TRIGGER config_changed ON pgw.banks IS 'The worker takes a committed change up at once.';
+COMMENT ON TRIGGER check_merchant ON pgw.merchants IS 'The merchant "default" stays as it came.';
 COMMENT ON TRIGGER config_changed ON pgw.merchants IS 'The worker takes a committed change up at once.';
 COMMENT ON TRIGGER config_changed ON pgw.bank_rebinds IS 'The worker takes a committed change up at once.';
 COMMENT ON TRIGGER refuse_change ON pgw.bank_versions IS 'Recorded versions are never changed or deleted.';
@@ -1166,6 +1173,7 @@ DECLARE
 BEGIN
 	IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 120 THEN
 		RAISE EXCEPTION 'ahead must be between 0 and 120 months' USING ERRCODE = 'PW400',
+			HINT = 'The worker keeps this month''s partition and those of the two months after it by itself; ask for up to ten years.',
 			DETAIL = '[{"field": "ahead", "code": "out_of_range", "message": "must be between 0 and 120 months"}]';
 	END IF;
 	FOR i IN 0 .. ahead LOOP
@@ -1194,7 +1202,8 @@ BEGIN
 			made := made + 1;
 		EXCEPTION
 			WHEN check_violation THEN
-				RAISE WARNING 'pgw: events of % stay in the default partition, which already holds some of that month', part;
+				RAISE WARNING 'pgw: events of % stay in the default partition, which already holds some of that month', part
+					USING HINT = 'That is sound, but they cannot be removed by month. See docs/monitoring.md, check partitions.';
 			WHEN lock_not_available OR deadlock_detected THEN
 				RAISE WARNING 'pgw: partition % could not be made now, because the default partition is in use', part
 					USING HINT = 'It is tried again; until then its events go to the default partition.';
@@ -2060,15 +2069,19 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers
 	SET standard_conforming_strings = on SET extra_float_digits = 1
 	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
+DECLARE
+	no_role boolean := $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = $1);
+	no_level boolean := $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor', 'monitor');
 BEGIN
-	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = $1) THEN
-		RAISE EXCEPTION 'role does not exist' USING ERRCODE = 'PW400', HINT = 'PUBLIC cannot be given access: name a role.',
-			DETAIL = '[{"field": "role", "code": "unknown_value", "message": "must be a role"}]';
-	END IF;
-	IF $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor', 'monitor') THEN
-		RAISE EXCEPTION 'unknown level of access: %', coalesce(quote_literal($2), 'NULL')
-			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator, auditor and monitor.',
-			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator, auditor or monitor"}]';
+	IF no_role OR no_level THEN
+		RAISE EXCEPTION '%', concat_ws('; ', CASE WHEN no_role THEN 'role does not exist' END,
+				CASE WHEN no_level THEN 'unknown level of access: ' || coalesce(quote_literal($2), 'NULL') END)
+			USING ERRCODE = 'PW400', HINT = concat_ws(' ', CASE WHEN no_role THEN 'PUBLIC cannot be given access: name a role.' END,
+				CASE WHEN no_level THEN 'The levels are client, operator, auditor and monitor.' END),
+			DETAIL = '[' || concat_ws(', ', CASE WHEN no_role THEN
+					'{"field": "role", "code": "unknown_value", "message": "must be a role"}' END,
+				CASE WHEN no_level THEN
+					'{"field": "level", "code": "unknown_value", "message": "must be client, operator, auditor or monitor"}' END) || ']';
 	END IF;
 	IF $3 IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.merchants m WHERE m.merchant = $3) THEN
 		RAISE EXCEPTION 'unknown merchant: %', quote_literal($3)

@@ -48,7 +48,11 @@ pgw_check_connector_1_0(PG_FUNCTION_ARGS)
 
 	f.store = pgw_result_set(fcinfo, &f.desc);
 	if (PG_ARGISNULL(0))
+	{
+		put(&f, "error", "",
+			"must not be null: there is no document, as of a name that no row of pgw.connectors has");
 		return (Datum) 0;
+	}
 	definition = PG_GETARG_TEXT_PP(0);
 	found = palloc0(Max(PGW_MAX_CONNECTOR_FAULTS, PGW_MAX_CONNECTOR_WARNINGS) *
 					sizeof(PgwConnectorError));

@@ -53,6 +53,8 @@ static const struct
 	 "The server's log says which file of pgw.secrets_dir cannot be read, and why."},
 	{"request_in_flight", "Ask again with the same client_request_id."},
 	{"payment_not_found", "find_payment() looks by client_request_id."},
+	{"transaction_not_found",
+	 "Name a transaction_id, as pgw.manual_reviews and payment_history() show it; a payment_id is none."},
 	{"internal_error", "The server's log says more. Nothing was sent; the call can be repeated."},
 	{"extension_dropped",
 	 "The extension is being dropped or altered; look at the bank for payments under way."},
@@ -70,6 +72,8 @@ default_hint(const char *code)
 		if (strcmp(hints[i].code, code) == 0)
 			return hints[i].hint;
 	}
+	if (strcmp(pgw_error_find(code)->sqlstate, "PW402") == 0)
+		return "The bank has declined, and nothing was charged. customer_message_key in DETAIL says what the customer may be told; another card or a later try needs a new client_request_id.";
 	return NULL;
 }
 

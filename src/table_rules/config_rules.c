@@ -32,6 +32,7 @@
 #include "table_rules/trigger_row.h"
 
 PG_FUNCTION_INFO_V1(pgw_check_connector);
+PG_FUNCTION_INFO_V1(pgw_check_merchant);
 PG_FUNCTION_INFO_V1(pgw_check_bank);
 PG_FUNCTION_INFO_V1(pgw_config_changed);
 
@@ -168,6 +169,35 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 	if (new != NULL)
 		check_definition(new, desc);
 	return PointerGetDatum(new ? new : old);
+}
+
+/*
+ * BEFORE INSERT or UPDATE ON merchants FOR EACH ROW: "default" is the extension script's alone, as
+ * its CHECK says, too, which cannot say what to do.
+ */
+Datum
+pgw_check_merchant(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = pgw_trigger_context(fcinfo);
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	bool update = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event);
+	HeapTuple old = update ? trigdata->tg_trigtuple : NULL;
+	HeapTuple new = update ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	const char *merchant = pgw_trigger_text(new, desc, "merchant");
+	bool builtin = pgw_trigger_bool(new, desc, "builtin") ||
+				   (update && pgw_trigger_bool(old, desc, "builtin")) ||
+				   (merchant != NULL && strcmp(merchant, "default") == 0);
+
+	if (builtin && !creating_extension &&
+		!(update && pgw_trigger_same(old, new, desc, "merchant") &&
+		  pgw_trigger_same(old, new, desc, "name") && pgw_trigger_same(old, new, desc, "enabled") &&
+		  pgw_trigger_same(old, new, desc, "builtin")))
+		ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
+						errmsg("the merchant \"default\" is built in, the only one that is, and "
+							   "cannot be changed"),
+						errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+						errhint("Insert a merchant under another name, and leave builtin out.")));
+	return PointerGetDatum(new);
 }
 
 static const char *

@@ -1,5 +1,5 @@
 -- DETAIL of every PW error has one of the two shapes of docs/errors.md, whichever function or table it comes from: PW400 an array of
--- faults, all else an object that begins with what the columns of a row would say.
+-- faults, all else an object that begins with what the columns of a row would say. Each has a HINT.
 \set ON_ERROR_STOP 1
 BEGIN;
 
@@ -21,7 +21,7 @@ EXCEPTION WHEN OTHERS THEN
 		WHEN state <> 'PW400' AND NOT d::jsonb ?& '{code,class,http_status,retryable}' THEN d
 		WHEN state <> 'PW400' AND d::jsonb->>'http_status' <> substr(state, 3) AND NOT (state = 'PW402' AND d::jsonb->>'http_status' = '422') THEN d
 		WHEN state <> 'PW400' AND d::jsonb->>'class' NOT IN ('business', 'external', 'infrastructure', 'timeout') THEN d
-		WHEN state = 'PW400' AND h IS NULL THEN 'no hint'
+		WHEN h IS NULL THEN 'no hint'
 	END;
 END $$;
 CREATE FUNCTION spelt(v text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$BEGIN RETURN repeat('4242', 4); END$$;
