@@ -42,7 +42,7 @@ sub unsettled_rule
 	  : 'definition'; # as it is: its order may matter
 }
 
-# name => { connector, root, capabilities (those of the connector that are changed), blind (nothing can be found out), asks (faults after which its API
+# name => { connector, root, capabilities (those of the connector that are changed), blind (nothing can be found out), asks (operations at which its API, by the fault,
 # offers no way), unsettled (what it says when it refunds nothing of what is not settled), row (more of its row), tells (what it says by itself, while it is waited for) }:
 # a simulator for each, and a cluster.
 sub matrix_banks
@@ -106,7 +106,7 @@ sub judge
 	my $done = $stands eq $plan->{charge} && $status eq $plan->{status} || !exists $plan->{undone} && $fault eq '500_before' && "$stands $status" eq 'none failed';
 	# where a person is asked, it has been done once or not at all
 	my $open = $reviews == 1 && grep { $stands eq $_ } $plan->{charge}, $plan->{undone} // 'none';
-	my $wanted = $b->{blind} || $b->{asks}{$fault} ? $open : $done && $reviews == 0;
+	my $wanted = $b->{blind} || (grep { $_ eq $op } @{ $b->{asks}{$fault} // [] }) ? $open : $done && $reviews == 0;
 	$count{ $b->{name} }{cases}++;
 	$count{ $b->{name} }{reviews} += $reviews;
 	$count{ $b->{name} }{double}++ if $stands =~ / / || $stands =~ m{/(\d+)} && $1 > ($op eq 'refund' ? 400 : 0);

@@ -15,9 +15,9 @@ my $node = matrix_banks(
 	json_unsettled => { connector => 'json', unsettled => '{"/error/code": "not_settled"}' },
 	formbank_unsettled => { connector => 'formbank', blind => 1, unsettled => '{"/resp/code": "40"}' },
 	# of an error it keeps nothing under the key, and it is not published when its look-ups show everything
-	checkout => { connector => 'checkout', root => '/checkout', asks => { '500_before' => 1 } },
-	# it can be asked nothing: what it says by itself is all that there is, and of an error before anything was done it says nothing
-	adyen => { connector => 'adyen', asks => { '500_before' => 1 }, row => \&adyen_row, tells => \&adyen_tell },
+	checkout => { connector => 'checkout', root => '/checkout', asks => { '500_before' => \@OPERATIONS } },
+	# it can be asked nothing: what it says by itself is all that there is, and of a charge that was an error before anything was done it says nothing; what follows a charge is repeated
+	adyen => { connector => 'adyen', asks => { '500_before' => [qw(charge authorize)] }, row => \&adyen_row, tells => \&adyen_tell },
 	stripe => { connector => 'stripe', root => '/stripe', capabilities => { lookup_consistent_after_seconds => 3 } });
 my %looks = (checkout => 1, json => 1, stripe => 1);
 
