@@ -254,7 +254,10 @@ alert_committed(PgwBatchItem *item)
 	if (a->tell)
 		ereport(WARNING,
 				(errmsg("pgw: %s: %s", a->kind, a->message),
-				 a->correlation[0] != '\0' ? errdetail("correlation id %s", a->correlation) : 0));
+				 a->correlation[0] == '\0'   ? 0
+				 : a->transaction[0] == '\0' ? errdetail("correlation id %s", a->correlation)
+											 : errdetail("correlation id %s, transaction %s",
+														 a->correlation, a->transaction)));
 	queued--;
 	pfree(a);
 }

@@ -258,7 +258,7 @@ workitem_failed(PgwBatchItem *item, int sqlstate)
 	workitem->failures++;
 	ereport(WARNING,
 			(errmsg("pgw: work on an attempt failed (SQLSTATE %s)", unpack_sql_state(sqlstate)),
-			 errdetail("transaction %s, correlation id %s", id, workitem->correlation)));
+			 errdetail("correlation id %s, transaction %s", workitem->correlation, id)));
 	if (workitem->failures >= PGW_FAILING_ALERT)
 		pgw_attempt_alert_failing(&workitem->transaction_id, workitem->correlation, workitem->bank);
 	pgw_due_postpone(

@@ -6,6 +6,7 @@ use PgwMonitoring;
 use PgwSession;
 use PgwTest;
 use PostgreSQL::Test::Utils;
+use JSON::PP;
 use Test::More;
 
 my ($node, $bank) = monitored_node('correlation');
@@ -31,6 +32,21 @@ part($node, 'correlation', sub {
 	$others->query('BEGIN; SELECT ' . pay_sql('process_payment', client_request_id => 'given back') . '; ROLLBACK');
 	is(sql('SELECT count(*) FROM pgw.payment_transactions'), 6, 'other attempts beside it');
 	is(sql("SELECT count(DISTINCT correlation_id) FROM pgw.payment_transactions"), sql('SELECT count(*) FROM pgw.payment_transactions'), 'every attempt has its own');
+});
+
+# With the server's log as JSON, by the pattern of docs/monitoring.md.
+part($node, 'a log that programs read', sub {
+	change_settings($node, log_destination => 'jsonlog', logging_collector => 'on');
+	$node->restart;
+	my ($pattern) = slurp_file('docs/monitoring.md') =~ /\| regexp `([^`]+)`/ or die 'the page has no pattern';
+	$pattern =~ s/\(\?P</(?</g;
+	my $id = sql('SELECT correlation_id FROM ' . pay_sql('process_payment', client_request_id => 'as json', token => 'tok_500_after', timeout => '10s'));
+	my $logs = sql("SELECT current_setting('data_directory') || '/' || current_setting('log_directory')");
+	my ($line) = ();
+	ok(wait_until(sub { ($line) = grep { $_->{message} =~ /^pgw: .*not understood/ } map { eval { decode_json($_) } // () } map { split /\n/, slurp_file($_) } glob "$logs/*.json"; $line }, 20), 'a line of it');
+	like($line->{detail}, qr/$pattern/, 'has the pattern');
+	$line->{detail} =~ /$pattern/;
+	is($+{correlation_id}, $id, 'and by it the id');
 });
 
 wait_rest($node, $bank);

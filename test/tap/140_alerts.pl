@@ -59,8 +59,8 @@ part($node, 'review at once', sub {
 	my $correlation = sql("SELECT DISTINCT event_data->>'correlation_id' FROM pgw.events_in_full WHERE transaction_id = '$id'");
 	is(join(',', sort keys %$told), 'kind,transaction_id,v', 'the members of the payload: every role can hear it');
 	is(alert_state('review_required', $id, "bank || ' ' || (message <> '')"), 'bank true', 'bank and message are in the view');
-	ok(wait_until(sub { slurp_file($node->logfile) =~ /WARNING:  pgw: review_required: .*\n.*DETAIL:  correlation id \Q$correlation\E/ }, 10),
-		'a warning in the log, with the correlation id');
+	ok(wait_until(sub { slurp_file($node->logfile) =~ /WARNING:  pgw: review_required: .*\n.*DETAIL:  correlation id \Q$correlation\E, transaction \Q$id\E$/m }, 10),
+		'a warning in the log, with the correlation id and the transaction');
 	is(alert_state('review_required', $id, "count || ' ' || told"), '1 1', 'counted once, told once');
 });
 

@@ -55,7 +55,7 @@ sub are_others_paid
 sub complaints
 {
 	my ($id) = @_;
-	return map { $_ * 1000 } slurp_file($node->logfile) =~ /^([\d.]+) DETAIL:  transaction \Q$id\E, correlation id/mg;
+	return map { $_ * 1000 } slurp_file($node->logfile) =~ /^([\d.]+) DETAIL:  correlation id \S+, transaction \Q$id\E$/mg;
 }
 
 # ---------------------------------------------------------------- one row that cannot be written
