@@ -55,12 +55,13 @@ pgw_alert_count(const char *kind, const char *subject, const char *bank, const c
 }
 
 int
-pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided,
-						TimestampTz review, PgwAgedAttempt **out)
+pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz pending, TimestampTz refunding,
+						TimestampTz undecided, TimestampTz review, PgwAgedAttempt **out)
 {
-	Oid types[4] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum args[4] = {TimestampTzGetDatum(in_doubt), TimestampTzGetDatum(refunding),
-					 TimestampTzGetDatum(undecided), TimestampTzGetDatum(review)};
+	Oid types[5] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum args[5] = {TimestampTzGetDatum(in_doubt), TimestampTzGetDatum(refunding),
+					 TimestampTzGetDatum(undecided), TimestampTzGetDatum(review),
+					 TimestampTzGetDatum(pending)};
 	MemoryContext context = CurrentMemoryContext;
 	int n;
 
@@ -78,19 +79,21 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	 */
 	/* So many of each state, so that a heap of reviews hides nothing else. */
 	if (SPI_execute_with_args(
-			"SELECT transaction_id, correlation_id, status, bank, since FROM ("
+			"SELECT transaction_id, correlation_id, status, bank, since, pending FROM ("
 			"SELECT t.transaction_id, t.correlation_id, t.status::text, t.bank,"
 			" CASE t.status WHEN 'RequiresManualReview' THEN t.updated_at WHEN 'Refunding' THEN coalesce(t.abandoned_at, t.created_at)"
 			" WHEN 'Saved' THEN t.capture_key_used_at"
-			" ELSE t.created_at END AS since, row_number() OVER (PARTITION BY t.status ORDER BY t.created_at) AS n"
+			" ELSE t.created_at END AS since, p.pending,"
+			" row_number() OVER (PARTITION BY t.status, p.pending ORDER BY t.created_at) AS n"
 			" FROM " PGW_OPEN_ATTEMPTS
-			" WHERE t.status = 'BankUnknown' AND t.created_at < $1 AND t.error_code IS DISTINCT FROM 'bank_pending'"
+			" CROSS JOIN LATERAL (SELECT t.status = 'BankUnknown' AND coalesce(t.error_code, '') = 'bank_pending' AS pending) p"
+			" WHERE t.status = 'BankUnknown' AND t.created_at < CASE WHEN p.pending THEN $5 ELSE $1 END"
 			" OR t.status = 'Saved' AND t.kind = 'payment' AND t.capture_key_used_at < $1 AND t.accepted_at IS NULL"
 			" OR t.status = 'Refunding' AND coalesce(t.abandoned_at, t.created_at) < $2 AND t.accepted_at IS NULL"
 			" OR t.status = 'BankApproved' AND t.created_at < $3 AND t.abandoned_at IS NULL"
 			" OR t.status = 'RequiresManualReview' AND t.updated_at < $4"
 			") aged WHERE n <= " CppAsString2(AGED_MAX_PER_STATE) " ORDER BY since",
-			4, types, args, NULL, true, 0) != SPI_OK_SELECT)
+			5, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for aged attempts failed");
 	n = (int) SPI_processed;
 	if (n > 0)
@@ -108,6 +111,7 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 		a->status = pgw_state_parse(SPI_getvalue(row, desc, 3));
 		a->bank = bank != NULL ? MemoryContextStrdup(context, bank) : NULL;
 		a->since = DatumGetTimestampTz(SPI_getbinval(row, desc, 5, &isnull));
+		a->pending = DatumGetBool(SPI_getbinval(row, desc, 6, &isnull));
 	}
 	PopActiveSnapshot();
 	SPI_finish();

@@ -30,8 +30,9 @@ typedef struct PgwAgedAttempt
 	PgwState status;
 	char *bank;
 	TimestampTz since;
+	bool pending; /* BankUnknown: the bank says that it is on its way */
 } PgwAgedAttempt;
-extern int pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding,
+extern int pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz pending, TimestampTz refunding,
 								   TimestampTz undecided, TimestampTz review, PgwAgedAttempt **out);
 
 /*

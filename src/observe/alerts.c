@@ -37,6 +37,7 @@
 #define FLUSH_MAX 100
 #define FAILED_WINDOW_MS (5 * 60 * 1000)
 #define IN_DOUBT_OLD_MS (15 * 60 * 1000)
+#define PENDING_OLD_MS (INT64_C(3) * 24 * 60 * 60 * 1000)
 #define UNDECIDED_OLD_MS (5 * 60 * 1000)
 #define LONGEST_DELAY_MS (60 * 1000)
 
@@ -318,6 +319,7 @@ find_aged(void *arg)
 
 	ages->n = pgw_alert_aged_attempts(
 		TimestampTzPlusMilliseconds(ages->now, -IN_DOUBT_OLD_MS),
+		TimestampTzPlusMilliseconds(ages->now, -PENDING_OLD_MS),
 		TimestampTzPlusMilliseconds(ages->now, (int64) -pgw_refund_stuck_after * 1000),
 		TimestampTzPlusMilliseconds(ages->now, -UNDECIDED_OLD_MS),
 		TimestampTzPlusMilliseconds(ages->now, (int64) -60 * 60 * 1000), &ages->rows);
@@ -360,9 +362,11 @@ tell_aged(const PgwAgedAttempt *r, TimestampTz now)
 			break;
 		case PGW_BANK_UNKNOWN:
 			snprintf(message, sizeof(message),
-					 "the outcome at the bank is not known since " INT64_FORMAT " min",
+					 r->pending ? "the bank says that it is on its way since " INT64_FORMAT " min"
+								: "the outcome at the bank is not known since " INT64_FORMAT " min",
 					 age_ms / 60000);
-			pgw_alert("in_doubt_old", NULL, r->bank, &r->transaction_id, correlation, message);
+			pgw_alert(r->pending ? "pending_old" : "in_doubt_old", NULL, r->bank,
+					  &r->transaction_id, correlation, message);
 			break;
 		case PGW_SAVED:
 			snprintf(message, sizeof(message),

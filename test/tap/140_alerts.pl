@@ -154,7 +154,8 @@ part($node, 'ages', sub {
 		'one in doubt, one being given back, one whose caller is prepared') or diag(sql('SELECT client_request_id, status FROM pgw.payment_transactions'));
 	is(sql(pay('late', token => 'tok_capture_timeout_after', capture => 'on_commit')), 'authorized', 'and one of which nobody knows whether it was captured after the commit');
 	ok(wait_until(sub { sql("SELECT status = 'Saved' AND capture_key_used_at IS NOT NULL FROM pgw.payment_transactions WHERE client_request_id = 'late'") eq 't' }, 20), 'the capture was sent');
-	my %id = map { $_ => transaction_id($_) } qw(doubt stuck undecided late);
+	is(sql(pay('pends', token => 'tok_charge_pending_done_9000000', timeout => '1s')), 'pending', 'and one that the bank takes its time for');
+	my %id = map { $_ => transaction_id($_) } qw(doubt stuck undecided late pends);
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind IN ('in_doubt_old', 'refund_stuck', 'caller_undecided')"), 0, 'nothing is too old yet');
 
 	change_settings($node, 'pgw.debug_clock_offset' => 400);
@@ -188,6 +189,9 @@ part($node, 'ages', sub {
 		ok(wait_until(sub { alert_state('review_required', "$review after 1 h", "count > $since AND last_at > first_at + interval '1 h'") eq 't' }, 20), 'it is looked at meanwhile');
 		is(alert_state('review_required', "$review after 1 h", 'told'), 1, 'and told of once');
 	}
+	is(scalar heard('pending_old', $id{pends}) + scalar heard('in_doubt_old', $id{pends}), 0, 'what pends has more time, and is in no doubt');
+	change_settings($node, 'pgw.debug_clock_offset' => 72 * 3600 + 100);
+	ok(is_heard('pending_old', $id{pends}), 'after three days people are told of it');
 	is(sql("COMMIT PREPARED 'undecided'; SELECT status FROM pgw.find_payment('undecided')"), 'captured', 'the caller decides');
 	is(scalar(grep { $_->{v} != 1 || grep { !/^(v|kind|transaction_id)$/ } keys %$_ } @heard), 0, 'all payloads are well formed');
 });
