@@ -48,7 +48,8 @@ sub load
 	my ($jump) = grep { $_->{offset} } @{ $server->{clocks} // [] };
 	my $occurred_at = $jump ? sprintf "CASE WHEN occurred_at > to_timestamp(%f) THEN occurred_at - interval '%d s' ELSE occurred_at END", $jump->{at} + $jump->{offset} / 2, $jump->{offset} : 'occurred_at';
 	my $step = 'id text, charge text, charge_reference text, reference text, idempotency_key text, amount bigint, currency text, status text, created_at_ms bigint, dialect text';
-	$server->query($_) for split /;\n/, <<"SQL";
+	# on a loaded machine what looks at all events takes minutes
+	$server->query($_, 600) for split /;\n/, <<"SQL";
 DROP SCHEMA IF EXISTS chaos CASCADE;
 CREATE SCHEMA chaos;
 CREATE TABLE chaos.doc AS $docs;

@@ -190,12 +190,12 @@ sub end
 sub query
 {
 	my ($self, $sql, $seconds) = @_;
-	my $end = time + 60;
+	my $end = time + ($seconds //= 60);
 	while (1)
 	{
 		$self->{admin} //= PgwSession->new($self, name => 'driver');
 		$self->{admin}->send($sql);
-		PgwSession::wait_any($seconds // 60, $self->{admin});
+		PgwSession::wait_any($seconds, $self->{admin});
 		my $state = $self->{admin}->done ? $self->{admin}->state : '08006';
 		return map { [ split /\|/, $_, -1 ] } split /\n/, $self->{admin}{out} if $state eq '00000';
 		my $err = $self->{admin}->err;
