@@ -140,7 +140,7 @@ in_request(const Always *a, const PgwCompiledOp *op)
 	uint64_t there = in_path(a, &op->path);
 
 	if (PGW_MUTATED(ALWAYS_THERE))
-		return UINT64_MAX;
+		return there | op->uses | PGW_PH_BIT(PGW_PH_AMOUNT);
 	for (int i = 0; i < op->nheaders; i++)
 		there |= in_text(a, &op->headers[i].value);
 	return there | (op->body != NULL ? in_node(a, op->body) : 0);
