@@ -7,9 +7,9 @@
  * from small files: main.c (command line), http.c (connections), timer.c
  * (delays), request.c (routing, idempotency, faults), ops.c (what the bank
  * does), state.c (what the bank remembers), faults.c (which fault is wanted),
- * v1.c and form.c (dialects of our own), dialect.c, parameters.c, schema.c and
- * dialect_answer.c (vendors' dialects, from data), control.c and ledger.c (the
- * test side), buf.c (text).
+ * v1.c and form.c (dialects of our own), notify.c (what it says by itself), dialect.c,
+ *parameters.c, schema.c and dialect_answer.c (vendors' dialects, from data), control.c and ledger.c
+ *(the test side), buf.c (text).
  *
  * Everything declared here other than buf_* and timer_* needs the state
  * lock, unless a comment says otherwise.
@@ -25,12 +25,14 @@
 #include <json-c/json.h>
 #include <microhttpd.h>
 
+#include "core/base/sha2.h"
 #include "core/test_bank/test_tokens.h"
 
 #define LAST4_LEN 5
 #define MAX_BODY (64 * 1024)
 #define HUGE_BODY (100 * 1024 * 1024)
 #define MAX_CODE 40
+#define NOTIFY_SECRET 80
 
 /* ---- buf.c ---- */
 typedef struct Buf
@@ -75,6 +77,9 @@ extern const char *const operation_names[OP_COUNT];
 
 extern const char *brand_of_card(const char *number);
 extern Fault fault_by_chance(Operation op);
+/* those of notifications are drawn for each notification, and for nothing else */
+extern Fault fault_of_notification(void);
+extern bool fault_is_of_notification(FaultKind kind);
 extern const char *faults_configure(json_object *conf);
 extern void faults_reset(void);
 extern void faults_seed(uint64_t seed);
@@ -108,9 +113,11 @@ typedef struct Charge
 	bool closed;           /* the rest of it has been released */
 	json_object *metadata; /* what a vendor keeps with it, and shows */
 	Fault fault;
-	int refusals;       /* how often a refund was refused */
-	int64_t resolve_at; /* 0 = nothing to come */
-	int64_t expires_at; /* of the authorization; 0 = never */
+	int refusals;        /* how often a refund was refused */
+	int told;            /* the state that a notification has told, and one more; 0: none */
+	int64_t answered_at; /* when the answer to the request that made it is sent */
+	int64_t resolve_at;  /* 0 = nothing to come */
+	int64_t expires_at;  /* of the authorization; 0 = never */
 	int64_t created_at;
 	int64_t amount;
 	int64_t authorized;
@@ -140,6 +147,9 @@ typedef struct Step
 	bool closes; /* a capture that was accepted: the rest is released when it is done */
 	RefundStatus status;
 	RefundStatus resolve_to;
+	Fault fault;         /* of the request that made it */
+	int told;            /* as a charge's */
+	int64_t answered_at; /* as a charge's */
 	const char *error;
 	json_object *metadata;
 	struct Step *next_ref;
@@ -167,10 +177,13 @@ typedef struct Settings
 	bool lookup_ignores_reference;
 	/* a look-up says what was captured and refunded, and whether it was voided */
 	bool lookup_amounts;
-	bool numeric_ids;     /* ids are numbers of 25 digits */
-	unsigned accepts;     /* these operations are done, or fail, when /control/settle says so */
-	bool over_refunds;    /* pays back more than was captured, if it is asked to */
-	bool refunds_by_void; /* a refund of the whole is carried out as a void */
+	bool numeric_ids;             /* ids are numbers of 25 digits */
+	unsigned accepts;             /* these operations are done, or fail, later: ... */
+	long accepted_min;            /* ... so many milliseconds, or, where they are 0, ... */
+	long accepted_max;            /* ... when /control/settle says so */
+	char notifies[NOTIFY_SECRET]; /* what notifications are signed with; "": there are none */
+	bool over_refunds;            /* pays back more than was captured, if it is asked to */
+	bool refunds_by_void;         /* a refund of the whole is carried out as a void */
 	bool unsettled;       /* what is captured is not settled: it is voided, and never refunded */
 	int64_t lookup_lag;   /* milliseconds after which a look-up by reference shows something */
 	int64_t key_lifetime; /* milliseconds */
@@ -198,6 +211,7 @@ extern List voids;
 extern void state_lock(void);
 extern void state_unlock(void);
 extern void state_reset(void);
+extern void list_add(List *list, void *item);
 extern void random_seed(uint64_t seed);
 extern uint64_t random_step(uint64_t *state);
 extern uint64_t random_next(void);
@@ -211,9 +225,12 @@ extern bool charge_as_of(const Charge *c, int64_t then, Charge *copy);
 extern Step *step_new(Operation op, Charge *c, const char *reference);
 extern Step *step_by_reference(Operation op, const char *reference);
 extern void step_settle(Step *s, int64_t now);
-/* What was accepted is done, or has failed. */
-extern void step_end(Step *s, bool done);
+/* What was accepted is done, or has failed: with which code. */
+extern void step_end(Step *s, const char *error);
+extern void charge_end(Charge *c, ChargeStatus status);
 extern bool bank_accepts(Operation op);
+/* when what is accepted now is done; 0: when /control/settle says so */
+extern int64_t accepted_until(int64_t now);
 /* of a charge, what steps of that list have been accepted for and not done */
 extern int64_t accepted_amount(const List *list, const Charge *c);
 extern bool reference_blocked(const char *reference);
@@ -344,6 +361,12 @@ extern void request_handle(Request *req);
 extern void request_finish_late(Request *req);
 extern void request_free(Request *req);
 extern void answer_error(Request *req, int status, const char *code, const char *message);
+
+/* ---- notify.c ---- */
+extern void notify_reset(void);
+/* one was taken: it is not sent again, and what waited for it is due */
+extern const char *notify_taken(json_object *conf);
+extern void notify_handle(Request *req);
 
 /* ---- ops.c ---- */
 extern void bank_do(Request *req, Outcome *out);

@@ -5,6 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "bank.h"
@@ -18,14 +19,14 @@ set_bool(json_object *conf, const char *name, bool *target)
 		*target = json_object_get_boolean(value);
 }
 
-/* "delay_ms" is a number, or an object with min and max. */
+/* A time in milliseconds is a number, or an object with min and max. */
 static const char *
-set_delay(json_object *conf)
+set_range(json_object *conf, const char *name, long *from, long *to)
 {
 	json_object *value;
 	json_object *limit;
 
-	if (!json_object_object_get_ex(conf, "delay_ms", &value))
+	if (!json_object_object_get_ex(conf, name, &value))
 		return NULL;
 	if (json_object_is_type(value, json_type_object))
 	{
@@ -38,15 +39,21 @@ set_delay(json_object *conf)
 		if (json_object_object_get_ex(value, "max", &limit))
 			max = (long) json_object_get_int64(limit);
 		if (min < 0 || max < min)
-			return "delay_ms needs 0 <= min <= max";
-		settings.delay_min = min;
-		settings.delay_max = max;
+			return "it needs 0 <= min <= max";
+		*from = min;
+		*to = max;
 		return NULL;
 	}
 	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
-		return "delay_ms must be a number or an object";
-	settings.delay_min = settings.delay_max = (long) json_object_get_int64(value);
+		return "a time must be a number or an object";
+	*from = *to = (long) json_object_get_int64(value);
 	return NULL;
+}
+
+static const char *
+set_delay(json_object *conf)
+{
+	return set_range(conf, "delay_ms", &settings.delay_min, &settings.delay_max);
 }
 
 static const char *
@@ -74,15 +81,13 @@ set_accepts(json_object *conf)
 	for (size_t i = 0; i < json_object_array_length(value); i++)
 	{
 		const char *name = json_object_get_string(json_object_array_get_idx(value, i));
+		int op = 0;
 
-		if (name != NULL && strcmp(name, "capture") == 0)
-			settings.accepts |= 1u << OP_CAPTURE;
-		else if (name != NULL && strcmp(name, "void") == 0)
-			settings.accepts |= 1u << OP_VOID;
-		else if (name != NULL && strcmp(name, "refund") == 0)
-			settings.accepts |= 1u << OP_REFUND;
-		else
-			return "accepts may name capture, void and refund";
+		while (op <= OP_REFUND && (name == NULL || strcmp(name, operation_names[op]) != 0))
+			op++;
+		if (op > OP_REFUND)
+			return "accepts may name charge, authorize, capture, void and refund";
+		settings.accepts |= 1u << op;
 	}
 	return NULL;
 }
@@ -111,6 +116,11 @@ set_settings(json_object *conf)
 		settings.lookup_lag = json_object_get_int64(value);
 	if (json_object_object_get_ex(conf, "key_lifetime", &value))
 		settings.key_lifetime = (int64_t) (json_object_get_double(value) * 1000);
+	if (json_object_object_get_ex(conf, "notifies", &value))
+		snprintf(settings.notifies, sizeof(settings.notifies), "%s",
+				 value != NULL ? json_object_get_string(value) : "");
+	if (wrong == NULL)
+		wrong = set_range(conf, "accepted_ms", &settings.accepted_min, &settings.accepted_max);
 	return wrong != NULL ? wrong : set_delay(conf);
 }
 
@@ -140,9 +150,19 @@ settle(json_object *conf)
 			if (s->status != RE_PENDING || s->resolve_at != 0 ||
 				(which != NULL && (s->reference == NULL || strcmp(s->reference, which) != 0)))
 				continue;
-			step_end(s, done);
+			step_end(s, done ? NULL : "failed_later");
 			found = true;
 		}
+	for (size_t i = 0; i < charges.count; i++)
+	{
+		Charge *c = charges.items[i];
+
+		if (c->status != CH_PENDING || c->resolve_at != 0 ||
+			(which != NULL && strcmp(c->reference, which) != 0))
+			continue;
+		charge_end(c, done ? CH_APPROVED : CH_DECLINED);
+		found = true;
+	}
 	return found ? NULL : "nothing was accepted under that reference, or it has ended";
 }
 
@@ -169,6 +189,8 @@ control_handle(Request *req)
 		wrong = set_settings(conf);
 	else if (strcmp(req->path, "/control/settle") == 0)
 		wrong = settle(conf);
+	else if (strcmp(req->path, "/control/taken") == 0)
+		wrong = notify_taken(conf);
 	else
 		wrong = "no such control";
 	json_object_put(conf);

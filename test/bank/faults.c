@@ -22,9 +22,11 @@ typedef struct Chance
 	double probability;
 } Chance;
 
+static const Fault no_fault = {PGW_FAULT_NONE, -1, NULL};
 static Chance chances[MAX_CHANCES];
 static int chance_count;
 static uint64_t dice_state;
+static uint64_t notify_dice; /* of notifications, so that how they are fetched disturbs nothing */
 static bool chance_on[OP_COUNT];
 static int64_t chance_times; /* how often something strikes still; -1: without end */
 
@@ -51,27 +53,50 @@ only_for_charges(FaultKind kind)
 		   kind == PGW_FAULT_AUTH_EXPIRES;
 }
 
+/* Does it strike what the bank says by itself? */
+bool
+fault_is_of_notification(FaultKind kind)
+{
+	return kind >= PGW_FAULT_NOTIFY_LATE && kind <= PGW_FAULT_NOTIFY_SUCCESS_AFTER_FAILURE &&
+		   kind != PGW_FAULT_NOTIFY_BEFORE;
+}
+
+/* One of those that strike notifications, or one of the others. */
+static Fault
+draw(uint64_t *state, bool of_notification)
+{
+	double dice = (double) (random_step(state) >> 11) / 9007199254740992.0;
+
+	for (int i = 0; i < chance_count; i++)
+	{
+		if (fault_is_of_notification(chances[i].fault.kind) != of_notification)
+			continue;
+		dice -= chances[i].probability;
+		if (dice < 0)
+			return chances[i].fault;
+	}
+	return no_fault;
+}
+
 Fault
 fault_by_chance(Operation op)
 {
-	Fault none = {PGW_FAULT_NONE, -1, NULL};
-	double dice;
+	Fault f;
 
 	if (chance_count == 0 || !chance_on[op] || chance_times == 0)
-		return none;
-	dice = (double) (random_step(&dice_state) >> 11) / 9007199254740992.0;
-	for (int i = 0; i < chance_count; i++)
-	{
-		dice -= chances[i].probability;
-		if (dice >= 0)
-			continue;
-		if (op != OP_CHARGE && op != OP_AUTHORIZE && only_for_charges(chances[i].fault.kind))
-			return none;
-		if (chance_times > 0)
-			chance_times--;
-		return chances[i].fault;
-	}
-	return none;
+		return no_fault;
+	f = draw(&dice_state, false);
+	if (op != OP_CHARGE && op != OP_AUTHORIZE && only_for_charges(f.kind))
+		return no_fault;
+	if (f.kind != PGW_FAULT_NONE && chance_times > 0)
+		chance_times--;
+	return f;
+}
+
+Fault
+fault_of_notification(void)
+{
+	return draw(&notify_dice, true);
 }
 
 /* The dice have their own sequence, so that the ids do not disturb it. */
@@ -79,6 +104,7 @@ void
 faults_seed(uint64_t seed)
 {
 	dice_state = seed;
+	notify_dice = ~seed;
 }
 
 /* The order must not depend on the order in the JSON text. */
@@ -102,7 +128,7 @@ faults_reset(void)
 {
 	chance_count = 0;
 	chance_times = -1;
-	dice_state = settings.seed;
+	faults_seed(settings.seed);
 	for (int op = 0; op < OP_COUNT; op++)
 		chance_on[op] = (op != OP_LOOKUP && op != OP_PING && op != OP_OTHER);
 }
@@ -121,7 +147,7 @@ faults_configure(json_object *conf)
 		chance_times = json_object_get_int64(value);
 	if (json_object_object_get_ex(conf, "probabilities", &value))
 	{
-		double sum = 0;
+		double sums[2] = {0, 0}; /* of requests, of notifications */
 
 		if (!json_object_is_type(value, json_type_object))
 			return "probabilities must be an object";
@@ -136,9 +162,11 @@ faults_configure(json_object *conf)
 				return "unknown fault in probabilities";
 			}
 			chances[chance_count].probability = json_object_get_double(p);
-			sum += chances[chance_count++].probability;
+			sums[fault_is_of_notification(chances[chance_count].fault.kind)] +=
+				chances[chance_count].probability;
+			chance_count++;
 		}
-		if (sum > 1.000001)
+		if (sums[0] > 1.000001 || sums[1] > 1.000001)
 		{
 			chance_count = 0;
 			return "the probabilities sum up to more than 1";

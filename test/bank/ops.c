@@ -44,6 +44,7 @@ do_charge(Request *req, Outcome *out, int64_t now)
 	c->immediate = (o->op == OP_CHARGE);
 	c->fault = o->fault;
 	c->amount = o->amount;
+	c->answered_at = now + (req->late ? 0 : req->delay);
 
 	switch (o->fault.kind)
 	{
@@ -68,6 +69,14 @@ do_charge(Request *req, Outcome *out, int64_t now)
 			if (c->immediate)
 				c->captured = c->amount;
 			break;
+	}
+	if (bank_accepts(o->op) && (c->status == CH_APPROVED || c->status == CH_DECLINED))
+	{
+		c->resolve_to = c->status;
+		c->resolve_at = accepted_until(now);
+		c->status = CH_PENDING;
+		c->authorized = c->captured = 0;
+		c->error = NULL;
 	}
 	if (c->status == CH_APPROVED || c->status == CH_PENDING)
 		snprintf(c->auth_code, sizeof(c->auth_code), "A%05u",
@@ -100,9 +109,20 @@ add_step(Request *req, Outcome *out, Operation op, int64_t amount)
 
 	s->key = xstrdup(req->key);
 	s->amount = amount;
+	s->fault = req->order.fault;
+	s->answered_at = s->created_at + (req->late ? 0 : req->delay);
 	s->metadata = json_object_get(dialect_member(req->params, "metadata"));
 	out->step = s;
 	return s;
+}
+
+/* It is done later, unless it fails. */
+static void
+accept_step(Step *s, int64_t now)
+{
+	s->status = RE_PENDING;
+	s->resolve_to = RE_SUCCEEDED;
+	s->resolve_at = accepted_until(now);
 }
 
 static void
@@ -126,7 +146,7 @@ do_capture(Request *req, Outcome *out, int64_t now)
 	{
 		Step *s = add_step(req, out, OP_CAPTURE, amount);
 
-		s->status = RE_PENDING;
+		accept_step(s, now);
 		s->closes = req->order.capture_closes;
 	}
 	else
@@ -160,7 +180,7 @@ do_void(Request *req, Outcome *out, int64_t now)
 	else if (c->fault.kind == PGW_FAULT_VOID_FAIL)
 		refuse(out, 409, "void_refused", "the void was refused");
 	else if (bank_accepts(OP_VOID))
-		add_step(req, out, OP_VOID, c->amount)->status = RE_PENDING;
+		accept_step(add_step(req, out, OP_VOID, c->amount), now);
 	else
 	{
 		c->voided = true;
@@ -200,27 +220,30 @@ book_refund(Request *req, Outcome *out, int64_t amount, int64_t now)
 			break;
 		default:
 			if (bank_accepts(OP_REFUND))
-				s->status = RE_PENDING;
+				accept_step(s, now);
 			break;
 	}
 	c->refunded += amount;
 }
 
-/* Settle the refunds of one charge: a failed one gives its amount back. */
+/* Settle what was done to one charge: a refund that failed gives its amount back. */
 static void
-settle_refunds(Charge *c, int64_t now)
+settle_steps(Charge *c, int64_t now)
 {
+	static List *const lists[] = {&refunds, &captures, &voids};
+
 	if (c->fault.kind != PGW_FAULT_REFUND_PENDING_DONE &&
 		c->fault.kind != PGW_FAULT_REFUND_PENDING_FAIL &&
-		c->fault.kind != PGW_FAULT_REFUND_LATER_REVERSED)
+		c->fault.kind != PGW_FAULT_REFUND_LATER_REVERSED && settings.accepted_max == 0)
 		return;
-	for (size_t i = 0; i < refunds.count; i++)
-	{
-		Step *s = refunds.items[i];
+	for (int l = 0; l < 3; l++)
+		for (size_t i = 0; i < lists[l]->count; i++)
+		{
+			Step *s = lists[l]->items[i];
 
-		if (s->charge == c)
-			step_settle(s, now);
-	}
+			if (s->charge == c)
+				step_settle(s, now);
+		}
 }
 
 static void
@@ -267,7 +290,7 @@ do_cancel(Request *req, Outcome *out, int64_t now)
 	{
 		next = charge_by_reference(reference, c);
 		charge_settle(c, now);
-		settle_refunds(c, now);
+		settle_steps(c, now);
 		out->charge = c;
 		if (c->status == CH_PENDING || c->status == CH_REQUIRES_ACTION)
 		{
@@ -321,7 +344,7 @@ do_lookup(Request *req, Outcome *out, int64_t now)
 		if (settings.lookup_ignores_reference && (out->charge = charge_newest()) != NULL)
 		{
 			charge_settle(out->charge, now);
-			settle_refunds(out->charge, now);
+			settle_steps(out->charge, now);
 			return;
 		}
 
@@ -329,7 +352,7 @@ do_lookup(Request *req, Outcome *out, int64_t now)
 		while ((c = charge_by_reference(o->reference, c)) != NULL)
 		{
 			charge_settle(c, now);
-			settle_refunds(c, now);
+			settle_steps(c, now);
 			if (c->created_at > now - settings.lookup_lag)
 				continue;
 			out->matches++;
@@ -373,7 +396,7 @@ bank_do(Request *req, Outcome *out)
 			return;
 		}
 		charge_settle(out->charge, now);
-		settle_refunds(out->charge, now);
+		settle_steps(out->charge, now);
 	}
 	switch (o->op)
 	{

@@ -308,7 +308,8 @@ bank_request(Request *req)
 		}
 		o->fault.kind = PGW_FAULT_NONE;
 	}
-	if (o->fault.kind == PGW_FAULT_SLOW || o->fault.kind == PGW_FAULT_LATE)
+	if (o->fault.kind == PGW_FAULT_SLOW || o->fault.kind == PGW_FAULT_LATE ||
+		o->fault.kind == PGW_FAULT_NOTIFY_BEFORE)
 		req->delay += o->fault.arg;
 	if (o->fault.kind == PGW_FAULT_LATE)
 	{
@@ -341,6 +342,8 @@ request_handle(Request *req)
 		answer_error(req, 413, "invalid_request", "the request is too large");
 	else if (under(req->path, "/ledger"))
 		ledger_handle(req);
+	else if (under(req->path, "/notifications"))
+		notify_handle(req);
 	else if (under(req->path, "/control"))
 		control_handle(req);
 	else

@@ -5,6 +5,7 @@
 #
 use strict;
 use warnings;
+use Digest::SHA qw(hmac_sha256_hex);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
@@ -550,6 +551,46 @@ subtest 'many slow calls at once' => sub {
 	like($look->($a_ref), qr/^\{"livemode":true,/, 'livemode true: real money');
 	$settings->(livemode => undef);
 	unlike($look->($a_ref), qr/livemode/, 'and nothing again');
+}
+
+# Notifications: of all that is decided, again until they are taken.
+{
+	my $bodies = sub { map { my $b = decode_json($_->{body}); "$b->{type} $b->{amount}" } @{ (call('GET', '/notifications'))[1]{notifications} } };
+	my $take = sub { call('POST', '/control/taken', encode_json({ numbers => [ map { $_->{number} } @{ (call('GET', '/notifications'))[1]{notifications} } ] })) };
+	call('POST', '/control/reset', '{}');
+	call('POST', '/control/settings', encode_json({ notifies => 'key', accepts => [ 'charge', 'refund' ] }));
+	my ($status, $c) = charge('tok_ok');
+	is($c->{status}, 'pending', 'accepts: a charge waits');
+	is_deeply([ $bodies->() ], [], 'and nothing is said of it');
+	call('POST', '/control/settle', encode_json({ to => 'succeeded' }));
+	is_deeply([ $bodies->() ], ['charge.approved 1234'], 'until it is decided');
+	is_deeply([ $bodies->() ], ['charge.approved 1234'], 'it comes again');
+	my ($n) = @{ (call('GET', '/notifications'))[1]{notifications} };
+	my ($at, $mac) = $n->{headers}{'Notification-Signature'} =~ /^t=(\d+),v1=([0-9a-f]{64})$/;
+	is($mac, hmac_sha256_hex("$at.$n->{body}", 'key'), 'signed');
+	$take->();
+	is_deeply([ $bodies->() ], [], 'until it is taken');
+	ok(!(call('GET', '/notifications?limit=0'))[1]{left}, 'and nothing is left');
+	call('POST', '/control/settings', encode_json({ accepts => [] }));
+	charge('tok_notify_twice');
+	$take->();
+	is_deeply([ $bodies->() ], ['charge.approved 1234'], 'twice: once more after it was taken');
+	$take->();
+	charge('tok_notify_forged');
+	is_deeply([ $bodies->() ], [ 'charge.declined 1234', 'charge.approved 1234' ], 'forged: the opposite before');
+	is_deeply([ $bodies->() ], ['charge.approved 1234'], 'which comes once');
+	$take->();
+	charge('tok_notify_wrong_amount');
+	is_deeply([ $bodies->() ], ['charge.approved 1334'], 'of another amount');
+	$take->();
+	charge('tok_notify_success_after_failure');
+	is_deeply([ $bodies->() ], ['charge.declined 1234'], 'a failure ...');
+	$take->();
+	is_deeply([ $bodies->() ], ['charge.approved 1234'], '... and a success after it');
+	$take->();
+	charge('tok_notify_late_60000');
+	is_deeply([ $bodies->() ], [], 'late');
+	call('POST', '/control/reset', '{}');
 }
 
 my ($s1) = (IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port));

@@ -61,7 +61,7 @@ bucket(const char *s, size_t count)
 	return (size_t) ((h ^ (h >> 32)) & (count - 1));
 }
 
-static void
+void
 list_add(List *list, void *item)
 {
 	if (list->count == list->cap)
@@ -172,7 +172,14 @@ charge_settle(Charge *c, int64_t now)
 	if (c->resolve_at == 0 || now < c->resolve_at)
 		return;
 	c->resolve_at = 0;
-	c->status = c->resolve_to;
+	charge_end(c, c->resolve_to);
+}
+
+/* What was pending is decided. */
+void
+charge_end(Charge *c, ChargeStatus status)
+{
+	c->status = status;
 	if (c->status == CH_APPROVED)
 	{
 		c->authorized = c->amount;
@@ -180,7 +187,7 @@ charge_settle(Charge *c, int64_t now)
 			c->captured = c->amount;
 	}
 	else
-		c->error = "do_not_honor";
+		c->error = c->fault.kind == PGW_FAULT_DECLINE ? c->fault.code : "do_not_honor";
 }
 
 bool
@@ -275,18 +282,30 @@ step_settle(Step *s, int64_t now)
 	if (s->resolve_at == 0 || now < s->resolve_at)
 		return;
 	s->resolve_at = 0;
-	if (s->resolve_to == RE_FAILED)
+	if (s->status == RE_PENDING)
+		step_end(s, s->resolve_to == RE_FAILED ? "refund_refused" : NULL);
+	else if (s->resolve_to == RE_FAILED)
 	{
-		s->error = s->status == RE_PENDING ? "refund_refused" : "refund_reversed";
+		s->status = RE_FAILED;
+		s->error = "refund_reversed";
 		s->charge->refunded -= s->amount;
 	}
-	s->status = s->resolve_to;
 }
 
 bool
 bank_accepts(Operation op)
 {
 	return (settings.accepts & (1u << op)) != 0;
+}
+
+int64_t
+accepted_until(int64_t now)
+{
+	long range = settings.accepted_max - settings.accepted_min + 1;
+
+	if (settings.accepted_max == 0)
+		return 0;
+	return now + settings.accepted_min + (int64_t) (random_next() % (uint64_t) range);
 }
 
 int64_t
@@ -298,7 +317,7 @@ accepted_amount(const List *list, const Charge *c)
 	{
 		const Step *s = list->items[i];
 
-		if (s->charge == c && s->status == RE_PENDING && s->resolve_at == 0)
+		if (s->charge == c && s->status == RE_PENDING)
 			sum += s->amount;
 	}
 	return sum;
@@ -306,12 +325,14 @@ accepted_amount(const List *list, const Charge *c)
 
 /* A capture or void counts when it is done; a refund counts until it has failed. */
 void
-step_end(Step *s, bool done)
+step_end(Step *s, const char *error)
 {
+	bool done = error == NULL;
+
 	if (s->status != RE_PENDING)
 		return;
 	s->status = done ? RE_SUCCEEDED : RE_FAILED;
-	s->error = done ? NULL : "failed_later";
+	s->error = error;
 	if (s->op == OP_REFUND && !done)
 		s->charge->refunded -= s->amount;
 	else if (s->op == OP_CAPTURE && done)
@@ -494,4 +515,5 @@ state_reset(void)
 	random_seed(settings.seed);
 	faults_reset();
 	ledger_reset();
+	notify_reset();
 }
