@@ -33,6 +33,13 @@ INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'test', 'test:');
 \echo :SQLSTATE
 UPDATE pgw.banks SET livemode = false WHERE name = 'real';
 \echo :SQLSTATE
+-- and an account, which is called as the bank where the row names none
+INSERT INTO pgw.banks (name, connector, base_url, livemode, account) VALUES ('shadow', 'test', 'test:', false, 'real');
+\echo :SQLSTATE
+INSERT INTO pgw.banks (name, connector, base_url, secret, account) VALUES ('shadow', 'json', :'bank_url', 'bank', 'test');
+\echo :SQLSTATE
+UPDATE pgw.banks SET account = 'test' WHERE name = 'real';
+\echo :SQLSTATE
 
 -- by name; not by priority, where there is a real bank
 SELECT (p).status, (p).bank FROM (SELECT pay('inside', bank => 'test') AS p OFFSET 0) s;

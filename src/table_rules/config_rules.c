@@ -395,6 +395,7 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 	{
 		check_bank(new, desc);
 		pgw_test_bank_keep_mode(old, new, desc);
+		pgw_test_bank_keep_apart(old, new, desc);
 	}
 	/* NULL: no row is inserted */
 	if (old == NULL && pgw_test_bank_restore(new, desc))

@@ -4,7 +4,7 @@
  *
  * Nobody can make a real bank of a test bank or the reverse by one column alone: the address
  * "test:" and the connector "test" go together, and an attempt stays with the version of its bank
- * (bank_versions.c).
+ * (bank_versions.c).  A name stands for one mode, live or test, for good, and so does an account.
  *
  * Owns nothing.
  */
@@ -105,6 +105,59 @@ pgw_test_bank_keep_mode(HeapTuple old, HeapTuple new, TupleDesc desc)
 					name),
 			 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
 			 errhint("Payments keep the mode of their bank: insert a row under another name.")));
+}
+
+/* Does another bank of that account move money where this one moves none, or the reverse? */
+static bool
+account_is_of_other_mode(const char *account, const char *name, bool livemode)
+{
+	Oid types[3] = {TEXTOID, TEXTOID, BOOLOID};
+	Datum values[3] = {CStringGetTextDatum(account), CStringGetTextDatum(name),
+					   BoolGetDatum(livemode)};
+	bool found;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	/* a bank that is gone has left its charges' ids in bank_references */
+	if (SPI_execute_with_args(
+			"SELECT FROM pgw.banks b WHERE coalesce(b.account, b.name) OPERATOR(pg_catalog.=) $1"
+			" AND b.name OPERATOR(pg_catalog.<>) $2 AND b.livemode OPERATOR(pg_catalog.<>) $3"
+			" UNION ALL SELECT FROM pgw.bank_versions v WHERE v.account OPERATOR(pg_catalog.=) $1"
+			" AND v.bank OPERATOR(pg_catalog.<>) $2 AND v.livemode OPERATOR(pg_catalog.<>) $3",
+			3, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "the accounts of banks could not be looked at");
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
+}
+
+/*
+ * Within one account a bank's id of a charge belongs to one payment.  A bank's sandbox gives ids of
+ * its own, which may be those of real charges: each would be taken for another payment's.
+ */
+void
+pgw_test_bank_keep_apart(HeapTuple old, HeapTuple new, TupleDesc desc)
+{
+	char *name = pgw_trigger_text(new, desc, "name");
+	char *account = pgw_trigger_text(new, desc, "account");
+	bool livemode = pgw_trigger_bool(new, desc, "livemode");
+
+	if (creating_extension || name == NULL ||
+		(old != NULL && pgw_trigger_same(old, new, desc, "name") &&
+		 pgw_trigger_same(old, new, desc, "account")))
+		return;
+	if (account == NULL)
+		account = name;
+	if (!account_is_of_other_mode(account, name, livemode))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PGW_RULE),
+			 errmsg(livemode ? "account \"%s\" of bank \"%s\" is that of a bank for tests"
+							 : "account \"%s\" of bank \"%s\" is that of a bank for real money",
+					account, name),
+			 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+			 errhint("Live and test do not share a ledger: give the row an account of its "
+					 "own. Where it names none, its account is called as the bank.")));
 }
 
 void

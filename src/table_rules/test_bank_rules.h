@@ -17,6 +17,9 @@ extern bool pgw_test_bank_check(PgwJsonWriter *faults, const char *name, const c
 /* A name stands for real money, or for none, for good; raises. */
 extern void pgw_test_bank_keep_mode(HeapTuple old, HeapTuple new, TupleDesc desc);
 
+/* An account is one for real money, or one for tests; raises. */
+extern void pgw_test_bank_keep_apart(HeapTuple old, HeapTuple new, TupleDesc desc);
+
 /* The bank "test" stays what it is; raises. */
 extern void pgw_test_bank_keep(HeapTuple old, HeapTuple new, TupleDesc desc);
 
