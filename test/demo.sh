@@ -17,9 +17,20 @@ stop_all()
 trap stop_all EXIT
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-sql() # statements on standard input: shown, then run
+sql() # [stop at an error?] [options of psql...]; statements on standard input: shown, then run
 {
-	psql -X -d demo -v ON_ERROR_STOP="${1:-1}" -v VERBOSITY=verbose -v SHOW_CONTEXT=never -P footer=off -P null='' -a -q 2>&1 | grep -vE '^(LOCATION|$)'
+	stop=${1:-1}
+	[ $# -eq 0 ] || shift
+	psql -X -d demo -v ON_ERROR_STOP="$stop" -v VERBOSITY=verbose -v SHOW_CONTEXT=never -P footer=off -P null='' -a -q "$@" 2>&1 | grep -vE '^(LOCATION|$)'
+}
+becomes() # id, status of its attempt: wait for it, ten seconds at most
+{
+	for _ in $(seq 100); do
+		[ "$(psql -XAt -d demo -c "SELECT transaction_status FROM pgw.find_payment('$1')")" != "$2" ] || return 0
+		psql -XAtq -d demo -c 'SELECT pg_sleep(0.1)' >"$PGW_WORK/null"
+	done
+	echo "$1 does not become $2" >&2
+	return 1
 }
 
 say 'Building pgw and the bank simulator, starting a private cluster ...'
@@ -110,11 +121,7 @@ BEGIN;
 SELECT status FROM pgw.process_payment('order-6', 7700, 'EUR', 'tok_ok');
 ROLLBACK;
 SQL
-given_back="SELECT count(*) FROM pgw.find_payment('order-6') WHERE transaction_status = 'Refunded'"
-for _ in $(seq 100); do
-	[ "$(psql -XAt -d demo -c "$given_back")" -eq 0 ] || break
-	psql -XAtq -d demo -c 'SELECT pg_sleep(0.1)' >"$PGW_WORK/null"
-done
+becomes order-6 Refunded
 sql <<'SQL'
 SELECT status, transaction_status, error_code FROM pgw.find_payment('order-6');
 SELECT step_order AS step, event_type, occurred_at::time(3) AS at FROM pgw.find_payment('order-6') f, pgw.payment_history(f.payment_id);
@@ -132,7 +139,36 @@ SELECT p.status, p.captured_amount, p.refunded_amount FROM orders o, pgw.wait_fo
 SELECT h.kind, h.step_order AS step, h.event_type, h.occurred_at::time(3) AS at FROM orders o, pgw.payment_history(o.payment_id) h WHERE o.id = 7;
 SQL
 
-say '11. The bank keeps its own ledger:'
+say '11. The answer is lost, at a bank that can be asked nothing and repeats nothing: nobody knows whether the money was taken, until the bank says so by itself.
+   An endpoint hands over what comes, in a transaction: the headers and the body as they are.'
+printf 'demo-hook-secret\n' >"$PGW_WORK/secrets/hooks"
+chmod 600 "$PGW_WORK/secrets/hooks"
+sql 1 -v url="http://127.0.0.1:$BANK_PORT" <<'SQL'
+INSERT INTO pgw.connectors (name, definition) SELECT 'telling', jsonb_set(jsonb_set(definition::jsonb, '{operations,charge,idempotency}', 'false')
+	#- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{operations,cancel}' #- '{capabilities,lookup_consistent_after_seconds}',
+	'{notifications,evidence}', '[{"when": {"/type": "charge.approved"}, "about": "charge", "outcome": "approved"}]') FROM pgw.connectors WHERE name = 'json';
+INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret) VALUES ('telling bank', 'telling', :'url', 'bank', 'hooks');
+INSERT INTO orders SELECT 8, 'a table', payment_id FROM pgw.submit_payment('order-8', 25000, 'EUR', 'tok_reset_after', bank => 'telling bank');
+SQL
+becomes order-8 BankUnknown
+sql <<'SQL'
+SELECT p.status, p.transaction_status FROM orders o, pgw.get_payment(o.payment_id) p WHERE o.id = 8;
+SQL
+# what the bank has to say of it: a line of headers, a line of body
+reference=$(psql -XAt -d demo -c "SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE client_request_id = 'order-8'")
+perl -MHTTP::Tiny -MJSON::PP -e 'my ($bank, $key, $reference) = @ARGV; my $http = HTTP::Tiny->new;
+	$http->post("$bank/control/settings", { content => encode_json({ notifies => $key }) })->{success} or die "the bank does not notify\n";
+	my ($n) = grep { $_->{body} =~ /$reference/ } @{decode_json($http->get("$bank/notifications")->{content})->{notifications}};
+	print encode_json($n->{headers}), "\n$n->{body}\n" if $n' "http://127.0.0.1:$BANK_PORT" demo-hook-secret "$reference" >"$PGW_WORK/notification"
+cat "$PGW_WORK/notification"
+sql 1 -v headers="$(sed -n 1p "$PGW_WORK/notification")" -v body="$(sed -n 2p "$PGW_WORK/notification")" <<'SQL'
+SELECT http_status, verdict FROM pgw.receive_notification('telling bank', :'headers', convert_to(:'body', 'UTF8'));
+SELECT p.status, p.transaction_status, p.captured_amount FROM orders o, pgw.wait_for_payment(o.payment_id, '10s') p WHERE o.id = 8;
+SELECT event_type, amounts, evidence, says FROM pgw.notifications;
+SELECT h.step_order AS step, h.event_type, h.occurred_at::time(3) AS at FROM orders o, pgw.payment_history(o.payment_id) h WHERE o.id = 8;
+SQL
+
+say '12. The bank keeps its own ledger:'
 ledger=$(perl -MHTTP::Tiny -MJSON::PP -e 'my %n;
 	for my $c (@{decode_json(HTTP::Tiny->new->get("http://127.0.0.1:$ARGV[0]/ledger")->{content})->{charges}}) {
 		$n{sprintf "%-9s %6d %s, captured %4d, refunded %4d", @$c{qw(status amount currency captured refunded)}}++ }
