@@ -3,7 +3,7 @@
 #   make && sudo make install    build against the PostgreSQL that PG_CONFIG names, and install
 #   make demo [KEEP=1]           the main job for real, on a private cluster and a simulated bank
 #   make test                    every test; prints "N passed, N failed"
-#   make chaos SEED=n PAYMENTS=n KILLS=n
+#   make chaos SEED=n PAYMENTS=n KILLS=n [NOTIFIED=1]
 #                                payments while everything breaks; see docs/reliability.md
 #   make bench [OUT=file.json] [SVG=file.svg], make bench-short, make bench-extremes
 #                                pgw beside what the database can do, and beside an app server; see docs/performance.md
@@ -189,7 +189,7 @@ mutants:
 
 chaos:
 	@test/setup.sh
-	@SEED='$(SEED)' PAYMENTS='$(PAYMENTS)' KILLS='$(KILLS)' test/run.sh chaos
+	@SEED='$(SEED)' PAYMENTS='$(PAYMENTS)' KILLS='$(KILLS)' NOTIFIED='$(NOTIFIED)' test/run.sh chaos
 
 # OUT and SVG are opened here: the run itself is another user's
 bench:

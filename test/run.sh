@@ -158,7 +158,7 @@ test_chaos()
 # The long form shows the run itself, whose last line is the number of violations.
 run_chaos()
 {
-	chaos seed="${SEED:-1}" payments="${PAYMENTS:-10000}" kills="${KILLS:-200}" ${CHAOS_MORE:-} 2>&1 | tee "$PGW_WORK/chaos.log"
+	chaos seed="${SEED:-1}" payments="${PAYMENTS:-10000}" kills="${KILLS:-200}" notified="${NOTIFIED:-0}" ${CHAOS_MORE:-} 2>&1 | tee "$PGW_WORK/chaos.log"
 	chaos_status=${PIPESTATUS[0]}
 }
 

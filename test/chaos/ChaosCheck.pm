@@ -174,11 +174,12 @@ our @checks = (
 		GROUP BY c.reference, g.what, g.id, g.created_at_ms HAVING NOT coalesce(min(extract(epoch FROM e.occurred_at)) * 1000 < g.created_at_ms + 1, false) } ],
 	[ '6 unknown is not failed: what failed was not charged, or was given back', q{
 		SELECT k.reference, 'Failed, but charge ' || k.id || ' is kept' FROM chaos.kept k JOIN pgw.payment_transactions t ON t.transaction_id = k.reference WHERE t.status = 'Failed' } ],
-	[ '6 unknown is not failed: after a doubt comes an answer to a question', q{
+	[ '6 unknown is not failed: after a doubt comes an answer to a question, or the bank\'s word', q{
 		SELECT u.transaction_id, 'TransactionFailed after BankOutcomeUnknown, with no look-up or replay in between' FROM chaos.event u JOIN chaos.event f USING (transaction_id)
 		WHERE u.event_type = 'BankOutcomeUnknown' AND f.event_type = 'TransactionFailed' AND f.step_order > u.step_order
 		AND NOT EXISTS (SELECT FROM chaos.request r JOIN pgw.payment_transactions t ON t.transaction_id = u.transaction_id LEFT JOIN pgw.payments p ON p.payment_id = t.payment_id
-			WHERE coalesce(r.reference, split_part(r.path, 'reference=', 2)) IN (coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')), replace(p.transaction_id::text, '-', '')) AND r.at_ms >= extract(epoch FROM u.occurred_at) * 1000 - 1) } ],
+			WHERE coalesce(r.reference, split_part(r.path, 'reference=', 2)) IN (coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')), replace(p.transaction_id::text, '-', '')) AND r.at_ms >= extract(epoch FROM u.occurred_at) * 1000 - 1)
+		AND NOT EXISTS (SELECT FROM pgw.notifications n WHERE n.transaction_id = u.transaction_id AND n.evidence = 'used' AND n.says = 'declined') } ],
 	[ '7 nothing accepted is lost: what a client knows to be committed is there', q{
 		SELECT p.transaction_id, x.client_request_id || ' (' || x.shape || ') was committed: ' || x.finish || ', payment ' || coalesce(p.status::text, 'not there') || ', client saw ' || x.status
 		FROM chaos.outcome x LEFT JOIN pgw.payments p USING (merchant, client_request_id)

@@ -85,10 +85,25 @@ my @form_tokens = (
 	[ truncated => 2 ], [ wrong_amount => 2 ], [ refund_timeout_after => 2 ], [ void_timeout_after => 2 ], [ capture_timeout_after => 2 ],
 );
 
+# At a bank that can be asked nothing, whose notifications alone say what became of an order: what is lost or late, and no answer that says something else than what was done, because there
+# nothing else could tell.  Nor an error of which nothing was done, or a holder who never acts, and no cards, of which a blow can lose one on its way: of those the bank has nothing to say, and
+# only people are left.
+my @told_tokens = (
+	[ ok => 66 ], [ decline_insufficient_funds => 3 ], [ decline_do_not_honor => 3 ], [ decline_fraud => 1 ],
+	[ '500_after' => 3 ], [ timeout_before_1 => 1 ], [ timeout_after => 2 ], [ reset_before_1 => 1 ], [ reset_after => 2 ],
+	[ close_headers => 1.5 ], [ truncated => 1.5 ], [ not_json => 1 ], [ empty => 1 ], [ '429_1' => 1 ], [ '503_1' => 1 ], [ slow_200 => 2 ], [ slow_700 => 1 ], [ late_400 => 1 ], [ late_1500 => 1 ],
+	[ charge_pending_done_2500 => 1 ], [ charge_pending_fail_600 => 1 ], [ notify_before_300 => 3 ], [ notify_twice => 1 ], [ notify_late_1500 => 1 ],
+);
+
 # By chance, on the bank's steps after the charge and on look-ups; drawn by the simulator from the seed.
 our %chances = (
 	'500_before' => 0.02, '500_after' => 0.02, timeout_before => 0.01, timeout_after => 0.01, reset_before => 0.02, reset_after => 0.02,
 	close_headers => 0.01, truncated => 0.02, not_json => 0.01, empty => 0.01, other_answer => 0.01, no_ids => 0.01, double_keys => 0.01, 429 => 0.015, 503 => 0.03, slow_100 => 0.03);
+our %told_chances = (
+	'500_before' => 0.02, '500_after' => 0.02, timeout_after => 0.01, reset_before => 0.02, reset_after => 0.02, close_headers => 0.01, truncated => 0.01, 429 => 0.015, 503 => 0.03,
+	slow_100 => 0.03, notify_before_200 => 0.05,
+	# of each notification
+	notify_late_300 => 0.1, notify_late_3000 => 0.03, notify_twice => 0.1, notify_out_of_order_2000 => 0.1, notify_forged => 0.1, notify_other_mode => 0.05);
 our @chance_operations = qw(capture void refund cancel lookup);
 
 # splitmix64: the same sequence on every machine and Perl.
@@ -125,7 +140,7 @@ sub random_below { my ($r, $n) = @_; return int($r->() * $n) }
 
 sub order
 {
-	my ($r, $id, $form_share) = @_;
+	my ($r, $id, $p) = @_;
 	my %o = (
 		id => $id,
 		merchant => $r->() < 0.2 ? 'acme' : 'default',
@@ -141,10 +156,10 @@ sub order
 		other_session => $r->() < 0.5 ? 1 : 0,                    # ends the prepared transaction
 		orders_later => random_below($r, 3),                             # and when
 	);
-	my $form = $r->() < $form_share;
-	my $card = $r->() < 0.15;
+	my $form = $r->() < $p->{form_share};
+	my $card = $r->() < 0.15 && !$p->{notified};
 	my $capture = $r->();
-	my @choice = (pick($r, \@tokens), pick($r, \@cards), pick($r, \@form_tokens));    # always all: the sequence must not depend on the choice
+	my @choice = (pick($r, $p->{notified} ? \@told_tokens : \@tokens), pick($r, \@cards), pick($r, \@form_tokens));    # always all: the sequence must not depend on the choice
 	$o{function} = 'process' if $needs_process{ $o{shape} };
 	if ($form)
 	{
@@ -174,11 +189,11 @@ sub make
 	my $n = 0;
 	while ($n < $p{payments})
 	{
-		my $o = order($r, "o-$n", $p{form_share});
+		my $o = order($r, "o-$n", \%p);
 		$n++;
 		if ($o->{shape} eq 'cross')
 		{
-			$o->{peer} = order($r, "$o->{id}-peer", 0);
+			$o->{peer} = order($r, "$o->{id}-peer", { %p, form_share => 0 });
 			$o->{peer}{$_} = $o->{$_} for qw(function isolation);
 			$o->{peer}{token} //= 'tok_ok';
 			delete $o->{peer}{card};

@@ -21,33 +21,35 @@ use ChaosCheck;
 use ChaosBlows;
 use ChaosClient;
 use ChaosNeighbour;
+use ChaosNotified;
 use ChaosPlan;
 use ChaosServer;
 
 $| = 1;
 $SIG{PIPE} = "IGNORE";    # a psql that is gone shows in its answer
 @SIG{qw(TERM INT)} = (sub { exit 1 }) x 2;
-my %p = (seed => 1, payments => 10_000, kills => 200, clients => 24, form_share => 0.04, rest => 120, patience => 150, clock => 1, standby => 1, dir => "$ENV{PGW_WORK}/chaos");
+my %p = (seed => 1, payments => 10_000, kills => 200, clients => 24, form_share => 0.04, rest => 120, patience => 150, clock => 1, standby => 1, notified => 0, dir => "$ENV{PGW_WORK}/chaos");
 for (@ARGV)
 {
 	my ($k, $v) = /^(\w+)=(.+)$/ or die "not understood: $_\n";
 	die "unknown parameter $k\n" unless exists $p{$k};
 	$p{$k} = $v;
 }
+$p{form_share} = 0 if $p{notified};    # a bank that neither answers nor notifies has only people
 my $plan = ChaosPlan::make(%p);
 printf "seed %d, %d orders of %d clients, %d kills and %d other blows, plan %s\n", $p{seed}, $plan->{ids}, $p{clients}, $p{kills}, @{ $plan->{blows} } - $p{kills}, $plan->{digest};
 
 make_path($p{dir});
 my $began = time;
 my $server = ChaosServer->new(dir => $p{dir}, seed => $p{seed}, compensation_delay => 500, clock => $p{clock});
-my (@children, @neighbours);
+my (@children, @neighbours, $postman);
 my $main = $$;
 END
 {
 	if ($main && $$ == $main)
 	{
 		my $status = $?;
-		kill 'TERM', @children, map { $_->{pid} } @neighbours;
+		kill 'TERM', @children, $postman // (), map { $_->{pid} } @neighbours;
 		$server->end if $server;
 		$? = $status;
 	}
@@ -65,7 +67,9 @@ open my $f, '<', 'test/connectors/formbank.json' or die $!;
 my $formbank = do { local $/; <$f> };
 $server->query(join ' ', split /\n\s*/, "INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$formbank\$json\$)");
 $server->query("INSERT INTO pgw.merchants (merchant) VALUES ('acme')");
-my @banks = ([ bank => json => 'main', 1, 'scope', 16 ], [ backup => json => 'backup', 2, 'scope', 3 ], [ form => formbank => 'main', 3, 'form', 1000 ]);
+my $connector = $p{notified} ? 'told' : 'json';
+ChaosNotified::prepare($server) if $p{notified};
+my @banks = ([ bank => $connector => 'main', 1, 'scope', 16 ], [ backup => $connector => 'backup', 2, 'scope', 3 ], [ form => formbank => 'main', 3, 'form', 1000 ]);
 $server->query("INSERT INTO pgw.banks (name, connector, base_url, secret, connect_timeout, request_timeout, priority, token_scope, max_in_flight)
 	VALUES ('$_->[0]', '$_->[1]', '$server->{banks}{$_->[2]}{url}', 'bank', '1s', '1s', $_->[3], '$_->[4]', $_->[5])") for @banks;
 $server->query("INSERT INTO pgw.banks (name, connector, base_url, secret, currencies, max_in_flight) VALUES ('$_->[0]', 'json', '$server->{banks}{$_->[0]}{url}', 'bank', '{CHF}', $_->[1])") for [ calm => 1000 ], [ slow => 4 ];
@@ -79,12 +83,14 @@ $server->query('CREATE DATABASE second');
 	$second->query($ChaosPayment::spelt);
 	$second->query("INSERT INTO pgw.banks (name, connector, base_url, secret, currencies) VALUES ('second', 'json', '$server->{banks}{second}{url}', 'bank', '{CHF}')");
 }
-$server->bank($_, 'POST', '/control/faults', { seed => $p{seed}, probabilities => \%ChaosPlan::chances, operations => \@ChaosPlan::chance_operations, delay_ms => { min => 2, max => 60 } }) for qw(main other backup);
+$server->bank($_, 'POST', '/control/faults', { seed => $p{seed}, probabilities => $p{notified} ? \%ChaosPlan::told_chances : \%ChaosPlan::chances, operations => \@ChaosPlan::chance_operations, delay_ms => { min => 2, max => 60 } }) for qw(main other backup);
 ChaosServer::wait_until(sub { $server->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") == 2 }, 30) or die 'no worker';
 
 # ---- the play
 
+ChaosNotified::begin($server) if $p{notified};
 $server->disconnect;    # or the clients would hold its psql's input open
+$postman = ChaosNotified::deliver($server, $p{seed}) if $p{notified};
 push @neighbours, ChaosNeighbour::start($server, @$_)
   for [ calm => bank => 'calm', timeout => '20s', pace_ms => 50, roll_back_each => 4 ], [ hostage => bank => 'slow', timeout => '60s', pace_ms => 500, roll_back_each => 1 ],
   [ second => bank => 'second', db => 'second', timeout => '20s', pace_ms => 100 ], [ backlog => batches => 1 + int($p{payments} / 500) ];
@@ -194,8 +200,11 @@ my $rested = ChaosServer::wait_until(
 	sub {
 		usleep(200_000);    # the question costs the server more than the wait
 		@unrest = ChaosCheck::unrest($server);
+		push @unrest, ChaosNotified::unrest($server) if $p{notified};
 		return !@unrest;
 	}, $p{rest});
+ChaosNotified::end($postman) if $postman;
+undef $postman;
 ChaosCheck::load($server, \@outcomes, \@operations);
 
 # A charge that the bank made after it had been asked in vain turns up when it is asked again.
@@ -234,6 +243,8 @@ my $resolved = $server->value("SELECT count(DISTINCT transaction_id) FROM chaos.
 table("adoptions $adoptions, unknown outcomes $unknown, of them resolved $resolved (question -> what came of it)", @resolved);
 table('operations after the charge', $server->query("SELECT kind || ', ' || status, count(*) FROM pgw.payment_transactions WHERE kind <> 'payment' GROUP BY 1 ORDER BY 1"),
 	$server->query("SELECT 'payments ' || status, count(*) FROM pgw.payments GROUP BY 1 ORDER BY 1"));
+my $answers = $p{notified} ? ChaosNotified::answers($server) : {};
+table('notifications, by the answer that the bank got', map { [ $_, $answers->{$_} ] } sort keys %$answers) if $p{notified};
 table('given back', $server->query("SELECT coalesce(operation, '-') || coalesce(' (' || reason || ')', ''), count(*) FROM chaos.event WHERE event_type = 'RefundCompleted' GROUP BY 1 ORDER BY 2 DESC"),
 	$server->query("SELECT 'events ' || event_type, count(*) FROM chaos.event WHERE event_type IN ('PaymentDataSaveFailed', 'BankOutcomeUnacceptable', 'LateApprovalReceived', 'RefundFailed', 'RefundOutcomeUnknown') GROUP BY 1 ORDER BY 1"));
 table('reviews at rest (bank, the injected fault)', map { [ ($_->[0] || '-') . ": " . ($_->[1] || 'none found'), $_->[2] ] } ChaosCheck::reviews($server));
@@ -254,6 +265,7 @@ my ($judged, $neighbour_rows) = ChaosNeighbour::judge($server, $strict, $stopped
 table(sprintf('neighbours, in the last %.0f s, while nobody struck the server', $stopped - $strict), @$neighbour_rows);
 print "\n";
 my @results = (@$judged, ChaosNeighbour::second($server, PgwSession->new($server, db => 'second')), ChaosCheck::run($server));
+push @results, ChaosNotified::judge($server, $answers) if $p{notified};
 push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]), ChaosCheck::crashes($server);
 unshift @results, { name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @wrong ] };
 unshift @results, { name => sprintf('everything came to rest (%.0f s)', $rest), bad => [ map { [ '', $_ ] } @unrest ] };
