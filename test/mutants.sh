@@ -185,6 +185,7 @@ SETTING_BESIDE:226_request_language:beside a setting
 PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
+EVIDENCE_UNCLAIMED:405_evidence:a charge that pends
 BANK_REFUNDED_COUNTS:407_made_at_bank:refunds
 REPORTED_WHILE_OPEN:407_made_at_bank:beside an open refund
 NOTIFICATION_UNFLUSHED:400_notifications:flushed

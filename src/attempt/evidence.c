@@ -24,6 +24,7 @@
 #include "core/base/money.h"
 #include "core/base/mutant.h"
 #include "core/payment/evidence_rules.h"
+#include "store/bank_references.h"
 #include "store/said_by_bank.h"
 
 static bool
@@ -191,6 +192,27 @@ review(PgwAttempt *attempt, const PgwEvidence *e, const char *reason)
 	pgw_operation_tell_review(attempt);
 }
 
+/*
+ * While a person looks, the charge that the bank says it has taken is this attempt's: another
+ * payment that is answered with its id must not become its owner.  One that has an owner is not
+ * ours to claim, and what is said of it no less a person's to judge.  false: somebody is writing
+ * just now whose it is.
+ */
+static bool
+claim_charge(PgwAttempt *attempt, const PgwBank *bank, const PgwEvidence *e)
+{
+	PgwOwner owner;
+
+	if (e->about != PGW_OP_CHARGE || e->says != PGW_OUT_APPROVED || e->bank_reference == NULL ||
+		!is_of_bank(attempt, e) || PGW_MUTATED(EVIDENCE_UNCLAIMED))
+		return true;
+	owner = pgw_store_claim_reference(bank->account, e->bank_reference, &attempt->transaction_id,
+									  false);
+	if (owner == PGW_OWNER_SELF)
+		attempt->bank_reference = pstrdup(e->bank_reference);
+	return owner != PGW_OWNER_BUSY;
+}
+
 /* It counts as failed, and its caller may have gone on from there.  false: later. */
 static bool
 late_review(PgwAttempt *attempt, PgwStep *step, const PgwEvidence *e, const char *reason)
@@ -262,11 +284,14 @@ judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwEvidence *rows, int 
 			step->contradicted = true;
 			return false;
 		case PGW_EVIDENCE_REVIEW:
+			if (!claim_charge(attempt, bank, first_of(attempt, rows, n, first, PGW_EVIDENCE_DONE)))
+				return true;
 			mark(attempt, rows, n, first, "used");
 			review(attempt, first, pgw_evidence_reason(&facts));
 			return true;
 		case PGW_EVIDENCE_LATE:
-			if (late_review(attempt, step, first, pgw_evidence_reason(&facts)))
+			if (claim_charge(attempt, bank, first_of(attempt, rows, n, first, PGW_EVIDENCE_DONE)) &&
+				late_review(attempt, step, first, pgw_evidence_reason(&facts)))
 				mark(attempt, rows, n, first, "contradicts");
 			return true;
 	}

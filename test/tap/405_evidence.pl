@@ -159,6 +159,8 @@ part($node, 'a charge that pends', sub {
 	becomes('p-fail', 'RequiresManualReview', 'and yes after all: a person has to look');
 	is(sql("SELECT event_data->>'reason' FROM pgw.transaction_events JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'p-fail' AND event_type = 'ManualReviewRequired'"),
 		'success_after_failure', 'with its reason');
+	is(sql("SELECT count(*) FROM pgw.bank_references r JOIN pgw.payment_transactions t USING (transaction_id, bank_reference) WHERE t.client_request_id = 'p-fail' AND bank_reference = 'something'"), 1, 'its charge is nobody else\'s meanwhile');
+	is(sql("SELECT count(*) FROM pgw.check_consistency()"), 0, 'and nothing contradicts that');
 	resolve('p-fail', 'mark_not_charged');
 	is_sound($node, $bank, 'a charge that pends: sound');
 });

@@ -246,6 +246,7 @@ typedef enum PgwMutant
 	EVIDENCE_COVERED,   /* evidence may stand where the signature does not cover it */
 	EVIDENCE_AMOUNT,    /* ... and be of another amount */
 	EVIDENCE_TWO_WORDS, /* a success after a failure is taken as it is */
+	EVIDENCE_UNCLAIMED, /* ... or given to a person, and its charge is anybody's */
 	UNSIGNED_TAKEN,     /* what nobody has signed is taken as if it were */
 	ITEM_SIGNATURE,     /* of several in one body nobody looks at the signature of each */
 	/* libcurl may send again what a bank forgets under its key */
