@@ -119,6 +119,8 @@ REFUND_UNKNOWN:200_answers:given back once
 RESTORED_PAUSE:105_safeguards:copy
 CALLER_LOCKS:240_ddl:between
 CALL_DEADLINE:257_calls_bounded:lock_timeout
+INTENT_FAILURES:258_health_writes:worker
+ANSWER_FAILURES:258_health_writes:worker
 LOCK_DEADLINE:245_lock_deadline:SHARE held on pgw.payments
 NEVER_WAIT:240_ddl:background
 WORK_LIMIT:241_foreign_code:deferred

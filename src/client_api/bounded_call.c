@@ -20,7 +20,7 @@
 #include "core/base/mutant.h"
 #include "database/table_locks.h"
 #include "database/wait_limit.h"
-#include "exchange/call_failures.h"
+#include "exchange/write_failures.h"
 #include "sql_function/raise_error.h"
 
 /* For what follows an answer, which has come when the time is up: what it says must not get lost.
@@ -72,8 +72,8 @@ raise_time_is_up(bool answered)
 /*
  * Does the error say that calls cannot write here?  Not what is the caller's own (what he asks for
  * is not valid or not his, he has cancelled it), nor what a retry ends; locks are watched by the
- * worker, and what pgw itself refuses is known.  Asked before anything is cleaned up: so the user
- * is still whom the call acted as.
+ * worker, what it could not write itself is counted there, and what pgw refuses is known.  Asked
+ * before anything is cleaned up: so the user is still whom the call acted as.
  */
 static bool
 keeps_from_writing(int sqlstate, Oid caller)
@@ -107,7 +107,7 @@ note_failure(Oid caller)
 	int sqlstate = geterrcode();
 
 	if (keeps_from_writing(sqlstate, caller))
-		pgw_call_failed(sqlstate);
+		pgw_write_failed(PGW_WRITE_CALL, sqlstate);
 }
 
 Datum
@@ -116,6 +116,7 @@ pgw_bounded_call(FunctionCallInfo fcinfo, bool writes, PGFunction call)
 	Oid caller = GetUserId();
 	BoundedCall outer = running;
 	MemoryContext context = CurrentMemoryContext;
+	XLogRecPtr written = XactLastRecEnd;
 	PgwWaitLimit limit;
 	Datum result;
 
@@ -144,7 +145,8 @@ pgw_bounded_call(FunctionCallInfo fcinfo, bool writes, PGFunction call)
 	PG_END_TRY();
 	pgw_wait_limit_end(&limit);
 	running = outer;
-	if (writes)
-		pgw_call_succeeded();
+	/* a call that was answered from what stands in the tables says nothing of writing */
+	if (writes && XactLastRecEnd != written)
+		pgw_write_succeeded(PGW_WRITE_CALL);
 	return result;
 }

@@ -91,6 +91,7 @@ static bool hold_at_commit = false;
 static bool held = false; /* interrupts, since the commit */
 static TimestampTz careful_until = 0;
 static bool unsound = false;
+static char last_error[4 * NAMEDATALEN];
 
 /*
  * SIGINT: our own time limits, or pg_cancel_backend() while something of this database's users'
@@ -169,11 +170,37 @@ work(Transaction *x)
 		PopActiveSnapshot();
 }
 
+/* Its SQLSTATE and names, and none of its texts: these may tell values. */
+static void
+keep_error(void)
+{
+	ErrorData *e = CopyErrorData();
+	StringInfoData s;
+
+	initStringInfo(&s);
+	appendStringInfo(&s, "SQLSTATE %s", unpack_sql_state(e->sqlerrcode));
+	if (e->constraint_name != NULL)
+		appendStringInfo(&s, ", constraint \"%s\"", e->constraint_name);
+	if (e->table_name != NULL)
+		appendStringInfo(&s, "%s table \"%s\"", e->constraint_name != NULL ? " of" : ",",
+						 e->table_name);
+	strlcpy(last_error, s.data, sizeof(last_error));
+	pfree(s.data);
+	FreeErrorData(e);
+}
+
+const char *
+pgw_batch_error(void)
+{
+	return last_error;
+}
+
 static void
 note_error(Transaction *x, MemoryContext context)
 {
 	MemoryContextSwitchTo(context);
 	x->sqlstate = geterrcode();
+	keep_error();
 	pgw_row_forget_kept();
 	pgw_event_rows_forget();
 	careful_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CAREFUL_MS);

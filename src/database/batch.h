@@ -74,6 +74,12 @@ extern PgwBatchEnd pgw_batch_transaction(void (*work)(void *arg), void *arg, boo
 										 int *sqlstate);
 
 /*
+ * The last error of a transaction, and what it names: "SQLSTATE 23514, constraint "c" of table
+ * "payments"".  For failed().
+ */
+extern const char *pgw_batch_error(void);
+
+/*
  * An ERROR came where none may: what made up for an item's end was itself broken off.  Its tables
  * are as they should be, but this process may have lost a slot or a call: it has to end, and the
  * next one takes all up from the tables.

@@ -29,7 +29,7 @@
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
-#include "exchange/call_failures.h"
+#include "exchange/write_failures.h"
 #include "exchange/exchange.h"
 #include "exchange/process_latch.h"
 #include "exchange/signal_ring.h"
@@ -92,7 +92,7 @@ typedef struct PgwWorkerEntry
 	/* calls cannot have a table that each of them needs, as the worker sees it; 0: they can */
 	TimestampTz kept_out_since;
 	Oid kept_out_of;
-	PgwCallFailures call_failures;
+	PgwWriteFailures write_failures[PGW_WRITE_KINDS];
 	TimestampTz limited_at; /* its work has run into a time limit; 0: never */
 	uint32 ring_head;       /* oldest signal */
 	uint32 ring_count;
@@ -146,7 +146,7 @@ typedef struct PgwShared
 	pg_atomic_uint64 generation;
 	/* commits that will raise it, and may be visible already */
 	pg_atomic_uint32 changing;
-	pg_atomic_uint32 failing; /* 0: no entry has call_failures */
+	pg_atomic_uint32 failing; /* a bit for each PgwWriteKind of which an entry has failures */
 	TimestampTz created_at;   /* start, or restart after a crash */
 	int launcher_procno;      /* PGW_NO_PROC: none */
 	int launcher_pid;

@@ -21,7 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "database/lock_refusals.h"
-#include "exchange/call_failures.h"
+#include "exchange/write_failures.h"
 #include "exchange/exchange_status.h"
 #include "restore/copied_cluster.h"
 
@@ -30,7 +30,6 @@
 /* longer than an idle worker leaves its tables alone, so that a fault that lasts is seen again */
 #define CANNOT_WRITE_MS 15000
 #define FAILED_MS 60000
-#define CALLS_FAILED 3 /* in a row */
 
 PG_FUNCTION_INFO_V1(pgw_health_summary_1_0);
 
@@ -48,7 +47,7 @@ typedef struct Facts
 	TimestampTz now;
 	PgwExchangeStatus s;
 	PgwTablesStatus tables;
-	PgwCallFailures calls;
+	PgwWriteFailures writes[PGW_WRITE_KINDS];
 } Facts;
 
 static bool
@@ -128,11 +127,39 @@ tables_are_locked(const Facts *f, const char *from)
 					from, seconds_since(f, f->tables.refused_since));
 }
 
+/*
+ * What no payment can be taken without: the steps that follow one can wait.  A minute after the
+ * last failure it is tried again, as nothing else would show that it is over.
+ */
+static char *
+writes_fail(const Facts *f)
+{
+	static const struct
+	{
+		PgwWriteKind kind;
+		const char *what;
+	} needed[] = {{PGW_WRITE_CALL, "calls could not write"},
+				  {PGW_WRITE_INTENT, "payments could not be written by the worker"},
+				  {PGW_WRITE_ANSWER, "answers of banks could not be written by the worker"}};
+
+	for (int i = 0; i < lengthof(needed); i++)
+	{
+		const PgwWriteFailures *w = &f->writes[needed[i].kind];
+
+		if (w->n >= PGW_WRITES_FAIL_AFTER && within(f, w->last, FAILED_MS))
+			return psprintf("writes_fail: the last %d %s, the last one (SQLSTATE %s) %ld s ago",
+							w->n, needed[i].what, unpack_sql_state(w->sqlstate),
+							seconds_since(f, w->last));
+	}
+	return NULL;
+}
+
 /* What keeps a payment from being taken now; NULL: nothing that is known. */
 static char *
 why_not_ready(const Facts *f)
 {
 	const PgwExchangeStatus *s = &f->s;
+	char *failing;
 	char *locked;
 
 	if (!s->preloaded)
@@ -156,11 +183,9 @@ why_not_ready(const Facts *f)
 		return psprintf("cannot_write: the worker's last error is %s, %ld s ago",
 						unpack_sql_state(s->progress.sqlstate),
 						seconds_since(f, s->progress.failed_at));
-	if (f->calls.n >= CALLS_FAILED && within(f, f->calls.last, FAILED_MS))
-		return psprintf("calls_fail: the last %d calls could not write, the last one (SQLSTATE %s) "
-						"%ld s ago",
-						f->calls.n, unpack_sql_state(f->calls.sqlstate),
-						seconds_since(f, f->calls.last));
+	failing = writes_fail(f);
+	if (failing != NULL)
+		return failing;
 	if (f->tables.kept_out_since != 0 && !within(f, f->tables.kept_out_since, LOCKED_MS))
 		return psprintf("tables_locked: a lock has kept calls from a table that they need, or its "
 						"indexes, for %ld s (table_locks of pgw.health() names it)",
@@ -219,7 +244,7 @@ judge(Summary *out)
 		return;
 	}
 	pgw_tables_status(&f.tables);
-	pgw_call_failures(&f.calls);
+	pgw_write_failures(f.writes);
 	out->live = is_live(&f);
 	out->reason = why_not_ready(&f);
 	out->ready = out->reason == NULL;

@@ -10,11 +10,9 @@
 #include "executor/spi.h"
 #include "utils/timestamp.h"
 
-#include "exchange/call_failures.h"
+#include "exchange/write_failures.h"
 #include "operator_api/health_writes.h"
 
-#define SURE_AFTER 3 /* failures in a row, of perhaps one client alone */
-#define FORGOTTEN_MS (60 * 60 * 1000)
 #define WORKER_RECENT_MS 60000
 
 /* What an SQLSTATE of this class is about. */
@@ -67,32 +65,42 @@ put_error(PgwHealthReport *r, int sqlstate)
 void
 pgw_health_check_writes(PgwHealthReport *r, const PgwExchangeStatus *s)
 {
-	PgwCallFailures f;
-	bool calls;
+	static const char *const names[] = {
+		[PGW_WRITE_CALL] = "calls_failed",
+		[PGW_WRITE_INTENT] = "requests_failed",
+		[PGW_WRITE_ANSWER] = "answers_failed",
+		[PGW_WRITE_STEP] = "steps_failed",
+	};
+	PgwWriteFailures f[PGW_WRITE_KINDS];
+	const PgwWriteFailures *worst = f;
 	bool worker = within(s->progress.failed_at, WORKER_RECENT_MS);
 	bool nothing_since = worker && s->progress.failed_at >= s->progress.committed_at;
 
-	pgw_call_failures(&f);
-	calls = f.n > 0 && within(f.last, FORGOTTEN_MS);
-	pgw_health_detail_number(r, "calls_failed", calls ? f.n : 0);
-	if (calls)
+	pgw_write_failures(f);
+	for (int i = 0; i < PGW_WRITE_KINDS; i++)
 	{
-		pgw_health_detail_number(r, "failing_for_seconds", seconds_since(f.since));
-		pgw_health_detail_number(r, "last_failure_age_seconds", seconds_since(f.last));
+		pgw_health_detail_number(r, names[i], f[i].n);
+		if (f[i].n > worst->n)
+			worst = &f[i];
+	}
+	if (worst->n > 0)
+	{
+		pgw_health_detail_number(r, "failing_for_seconds", seconds_since(worst->since));
+		pgw_health_detail_number(r, "last_failure_age_seconds", seconds_since(worst->last));
 	}
 	pgw_health_detail_bool(r, "worker_failed", worker);
 	if (worker)
 		pgw_health_detail_number(r, "worker_failure_age_seconds",
 								 seconds_since(s->progress.failed_at));
-	if (calls)
-		put_error(r, f.sqlstate);
+	if (worst->n > 0)
+		put_error(r, worst->sqlstate);
 	else if (worker)
 		put_error(r, s->progress.sqlstate);
 	pgw_health_put(
 		r, "writes",
-		(calls && f.n >= SURE_AFTER) || nothing_since ? PGW_HEALTH_ERROR
-		: calls || worker                             ? PGW_HEALTH_WARNING
-													  : PGW_HEALTH_OK,
+		worst->n >= PGW_WRITES_FAIL_AFTER || nothing_since ? PGW_HEALTH_ERROR
+		: worst->n > 0 || worker                           ? PGW_HEALTH_WARNING
+														   : PGW_HEALTH_OK,
 		"Payments could not be written, and none has been since: sqlstate says why, the server's log says what it was. "
 		"See what was changed on pgw's tables, and the other rows.");
 }

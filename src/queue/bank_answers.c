@@ -43,6 +43,7 @@
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
+#include "exchange/write_failures.h"
 #include "http/http.h"
 #include "observe/metrics.h"
 #include "queue/bank_answers.h"
@@ -441,6 +442,14 @@ tell(PgwCall *call)
 	return !told;
 }
 
+/* That refunds can be written does not say that payments can. */
+static PgwWriteKind
+write_kind(const PgwCall *call)
+{
+	return call->op == PGW_OP_CHARGE || call->op == PGW_OP_AUTHORIZE ? PGW_WRITE_ANSWER
+																	 : PGW_WRITE_STEP;
+}
+
 static void
 result_committed(PgwBatchItem *item)
 {
@@ -456,6 +465,9 @@ result_committed(PgwBatchItem *item)
 		retry_later(call, BUSY_DELAY_MS);
 		return;
 	}
+	/* what found its attempt in another state has written nothing, and names no place */
+	if (ItemPointerIsValid(&call->reply.place))
+		pgw_write_succeeded(write_kind(call));
 	PGW_DEBUG_POINT("result_committed");
 	if (call->alert)
 		pgw_attempt_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation,
@@ -492,6 +504,8 @@ result_failed(PgwBatchItem *item, int sqlstate)
 	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)",
 							 unpack_sql_state(sqlstate)),
 					  errdetail("correlation id %s", call->correlation)));
+	if (call->failures == 0 && !PGW_MUTATED(ANSWER_FAILURES))
+		pgw_write_failed(write_kind(call), sqlstate);
 	if (call->failures + 1 >= PGW_FAILING_ALERT)
 		pgw_attempt_alert_failing(&call->transaction_id, call->correlation, call->bank->name);
 	/*

@@ -33,6 +33,7 @@
 #include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
+#include "exchange/write_failures.h"
 #include "outcome/record_decision.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
@@ -183,6 +184,8 @@ request_committed(PgwBatchItem *item)
 	PgwCall *call = (PgwCall *) item;
 
 	Assert(InterruptHoldoffCount > 0);
+	if (!call->skipped && !call->row_was_busy && !call->takeover)
+		pgw_write_succeeded(PGW_WRITE_INTENT);
 	if (call->skipped)
 		pgw_call_answer_error(call, "internal_error",
 							  ""); /* nobody reads it: the slot becomes free */
@@ -215,7 +218,7 @@ request_committed(PgwBatchItem *item)
  * when).
  */
 static void
-locked_out(PgwCall *call)
+locked_out(PgwCall *call, int sqlstate)
 {
 	TimestampTz now = pgw_now();
 
@@ -223,6 +226,9 @@ locked_out(PgwCall *call)
 		call->locked_since = now;
 	if (TimestampDifferenceExceeds(call->locked_since, now, LOCKED_PATIENCE_MS))
 	{
+		/* locks are watched by themselves */
+		if (sqlstate == ERRCODE_QUERY_CANCELED)
+			pgw_write_failed(PGW_WRITE_INTENT, sqlstate);
 		pgw_call_answer_error(call, "worker_busy",
 							  "a table of pgw is locked, or a trigger on it takes too long");
 		return;
@@ -237,7 +243,7 @@ request_failed(PgwBatchItem *item, int sqlstate)
 
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_QUERY_CANCELED)
 	{
-		locked_out(call);
+		locked_out(call, sqlstate);
 		return;
 	}
 
@@ -249,7 +255,11 @@ request_failed(PgwBatchItem *item, int sqlstate)
 		pgw_call_answer_error(call, "request_in_flight",
 							  "an earlier attempt with this id is not finished");
 	else
-		pgw_call_answer_error(call, "internal_error", "the attempt could not be recorded");
+	{
+		if (!PGW_MUTATED(INTENT_FAILURES))
+			pgw_write_failed(PGW_WRITE_INTENT, sqlstate);
+		pgw_call_answer_error(call, "not_recorded", pgw_batch_error());
+	}
 }
 
 static void

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/uuid7.h"
+#include "exchange/write_failures.h"
 #include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
 #include "queue/bank_answers.h"
@@ -192,6 +193,8 @@ workitem_committed(PgwBatchItem *item)
 
 	Assert(InterruptHoldoffCount > 0);
 	pgw_lanes_give_up(&workitem->step.place);
+	if (!item->leaves_nothing && !workitem->step.try_later && workitem->step.parked_for[0] == '\0')
+		pgw_write_succeeded(PGW_WRITE_STEP);
 	(void) pgw_waiters_answer(&workitem->transaction_id, workitem->status);
 	if (workitem->alert)
 		pgw_attempt_alert(&workitem->transaction_id, workitem->status, workitem->correlation,
@@ -255,7 +258,8 @@ workitem_failed(PgwBatchItem *item, int sqlstate)
 	 * The error is in the log.  Nothing was changed: it is tried again, at longer and longer
 	 * distances.
 	 */
-	workitem->failures++;
+	if (workitem->failures++ == 0)
+		pgw_write_failed(PGW_WRITE_STEP, sqlstate);
 	ereport(WARNING,
 			(errmsg("pgw: work on an attempt failed (SQLSTATE %s)", unpack_sql_state(sqlstate)),
 			 errdetail("correlation id %s, transaction %s", workitem->correlation, id)));

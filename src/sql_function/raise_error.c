@@ -55,6 +55,8 @@ static const struct
 	{"payment_not_found", "find_payment() looks by client_request_id."},
 	{"transaction_not_found",
 	 "Name a transaction_id, as pgw.manual_reviews and payment_history() show it; a payment_id is none."},
+	{"not_recorded",
+	 "Nothing was sent; the call can be repeated. The server's log says more, and writes of pgw.health() whether it lasts."},
 	{"internal_error", "The server's log says more. Nothing was sent; the call can be repeated."},
 	{"extension_dropped",
 	 "The extension is being dropped or altered; look at the bank for payments under way."},

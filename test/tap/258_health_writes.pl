@@ -31,7 +31,7 @@ sub is_told
 		is($s->state, $sqlstate, "$name: the call fails") or diag($s->err);
 	}
 	like(health($node, 'writes', 'sqlstate'), qr/^error\|.*\|$sqlstate$/, "$name: health() says so");
-	is(sql($summary), 'f|calls_fail', "$name: not ready");
+	is(sql($summary), 'f|writes_fail', "$name: not ready");
 	$node->safe_psql('postgres', "BEGIN READ WRITE; $end; COMMIT");
 	is(sql(pay()), 'captured', "$name: over");
 	like(health($node, 'writes', 'calls_failed'), qr/\|0$/, "$name: and no longer told of");
@@ -54,6 +54,45 @@ part($node, 'trigger', sub {
 	sql(q(CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$BEGIN RAISE EXCEPTION 'no'; END$$;
 		CREATE TRIGGER no BEFORE UPDATE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.no()));
 	is_told('trigger', 'P0001', 'DROP TRIGGER no ON pgw.payments');
+});
+
+# What the worker cannot write: before the request is sent, its caller is told why; afterwards the answer is kept, and the call ends pending.
+sub worker_is_told
+{
+	my ($name, $what, $cause, $fault, $end) = @_;
+	my $sqlstate = substr($cause, 0, 5);
+	sql($fault);
+	my $s = PgwSession->new($node);
+	my @ids;
+	for (1 .. 3)
+	{
+		$s->run('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'p' . ++$n, timeout => '3s'));
+		push @ids, "'p$n'";
+		if ($what eq 'requests')
+		{
+			is($s->state, 'PW500', "$name: the call fails") or diag($s->err);
+			like($s->err, qr/"code": "not_recorded".*"retryable": true.*"reason": "SQLSTATE $cause/, '... with the cause');
+		}
+		else { is($s->{out}, 'pending', "$name: the call is pending") or diag($s->err) }
+	}
+	like(health($node, 'writes', 'sqlstate'), qr/^error\|.*\|$sqlstate$/, "$name: health() says so");
+	cmp_ok((split /\|/, health($node, 'writes', "${what}_failed"))[-1], '>=', 3, "$name: and what has failed");
+	is(sql($summary), 'f|writes_fail', "$name: not ready");
+	sql($end);
+	is(sql(pay()), 'captured', "$name: over");
+	ok(wait_until(sub { health($node, 'writes', "${what}_failed") =~ /\|0$/ }, 60), "$name: and no longer told of");
+	my $ids = join ',', @ids;
+	return $what eq 'requests' || ok($node->poll_query_until('postgres', "SELECT count(*) = 3 FROM pgw.payments WHERE client_request_id IN ($ids) AND status = 'captured'"), "$name: what the bank said is written in the end");
+}
+
+part($node, 'worker', sub {
+	my $check = 'ADD CONSTRAINT c9 CHECK';
+	my $drop = 'DROP CONSTRAINT c9';
+	worker_is_told('attempts', 'requests', '23514, constraint \\\\"c9\\\\" of table \\\\"payment_transactions', "ALTER TABLE pgw.payment_transactions $check (amount < 0) NOT VALID", "ALTER TABLE pgw.payment_transactions $drop");
+	worker_is_told('events', 'requests', '23514', "ALTER TABLE pgw.transaction_events $check (event_type <> 'BankProcessingStarted') NOT VALID", "ALTER TABLE pgw.transaction_events $drop");
+	sql('CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$BEGIN RETURN NULL; END$$');
+	worker_is_told('left out', 'requests', '39P01', 'CREATE TRIGGER nothing BEFORE INSERT ON pgw.payment_transactions FOR EACH ROW EXECUTE FUNCTION public.nothing()', 'DROP TRIGGER nothing ON pgw.payment_transactions');
+	worker_is_told('answers', 'answers', '23514', "ALTER TABLE pgw.transaction_events $check (event_type <> 'BankProcessingCompleted') NOT VALID", "ALTER TABLE pgw.transaction_events $drop");
 });
 
 part($node, 'read-only', sub {

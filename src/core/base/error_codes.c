@@ -201,6 +201,8 @@ static const PgwErrorInfo errors[] = {
 	 "the bank's connector cannot be used for this request", "PW500", NULL},
 	{"extension_dropped", PGW_CLASS_INFRASTRUCTURE, 500, false,
 	 "the extension was dropped while the caller waited", "PW500", NULL},
+	{"not_recorded", PGW_CLASS_INFRASTRUCTURE, 500, true,
+	 "the payment could not be written, so nothing was sent", "PW500", "try_again"},
 	{"internal_error", PGW_CLASS_INFRASTRUCTURE, 500, false, "internal error", "PW500", NULL},
 };
 

@@ -68,7 +68,9 @@ typedef enum PgwMutant
 	LOCK_DEADLINE,
 	/* only what table_locks.c locks for a call is waited for no longer than it has time */
 	CALL_DEADLINE,
-	NEVER_WAIT, /* the worker waits for relation locks, behind whoever queues */
+	INTENT_FAILURES, /* an intent that cannot be written is nothing to health() */
+	ANSWER_FAILURES, /* nor is an answer */
+	NEVER_WAIT,      /* the worker waits for relation locks, behind whoever queues */
 	/* what users have put onto pgw's tables may take as long as it likes in the worker */
 	WORK_LIMIT,
 	/* the worker's own time limit ends its wait for the synchronous standby */
