@@ -62,8 +62,8 @@ INSERT INTO pgw.connectors (name, definition) VALUES ('tooled', '{"v": 2, "capab
 	"headers": {"Authorization": "Basic {{computed.login}}", "Digest": "{{computed.digest}}", "Date": "{{now|rfc1123}}", "X-Key": "{{secret.user|hex}}", "X-Merchant": "{{settings.shop}}"},
 	"operations": {"charge": {"method": "POST", "path": "/c?m={{merchant}}", "encoding": "form", "body": {"amt": "{{amount_decimal}}", "cur": "{{currency}}", "tok": "{{token}}", "pan": "{{card_number}}",
 		"exp": "{{card_expiry|MM/YY}}", "cvc": "{{card_cvv}}", "name": "{{card_holder}}", "ref": "{{transaction_ref}}", "order": "{{reference}}", "memo": "{{bank_fields.memo}}", "pw": "{{secret.password}}"},
-		"answer": {"rules": [{"status": 200, "when": {"/ok": true}, "outcome": "approved"}], "fields": {"bank_reference": "/id", "amount": "/a", "currency": "/c"}}},
-	"lookup_charge": {"method": "GET", "path": "/c/{{original_ref}}", "answer": {"rules": [{"status": 200, "when": {"/ok": true}, "outcome": "approved"}], "fields": {"reference": "/r", "amount": "/a", "currency": "/c"}}}}}');
+		"answer": {"rules": [{"status": 200, "when": {"/ok": true}, "outcome": "approved"}], "fields": {"bank_reference": "/id", "amount": "/a", "currency": "/c", "amount_format": "decimal"}}},
+	"lookup_charge": {"method": "GET", "path": "/c/{{original_ref}}", "answer": {"rules": [{"status": 200, "when": {"/ok": true}, "outcome": "approved"}], "fields": {"reference": "/r", "amount": "/a", "currency": "/c", "amount_format": "decimal"}}}}}');
 INSERT INTO pgw.banks (name, connector, base_url, secret, settings, currencies, priority) VALUES ('tooled', 'tooled', 'https://bank.example/api/', 'no-such-file', '{"shop": "S-1"}', '{JPY,EUR}', 950);
 SELECT part, regexp_replace(value, '"Date": "[^"]*"', '"Date": "…"') AS value FROM rendered('charge');
 SELECT * FROM rendered('charge', jsonb_build_object('amount', 1999, 'currency', 'EUR', 'card_number', spelt('visa'), 'card_cvv', '737', 'card_holder', 'CARLA HOLDERSECRET', 'card_expiry_month', 9, 'card_expiry_year', 2031,

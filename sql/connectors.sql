@@ -47,7 +47,7 @@ SELECT severity, pointer FROM pgw.check_connector('{"v": 2, "capabilites": {}, "
 INSERT INTO pgw.connectors VALUES ('bad', '{"v": 2, "capabilities": {"tokens": 1, "cards": true}, "operations": {"pay": {}}}');
 SELECT * FROM pgw.check_connector('{"v": 1, "v": 2}');
 SELECT * FROM pgw.check_connector('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": "*", "when": {"/s": "ok"}, "outcome": "approved"}, {"status": 402, "when": {"/s": "ok"}, "outcome": "declined"}]}}}}');
-SELECT * FROM pgw.check_connector('{"v": 2, "description": "4111111111111111", "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}", "r": "{{transaction_ref}}", "a": "{{amount}}"}, "answer": {"rules": [{"status": 402, "when": {"/e": "51"}, "outcome": "declined"}], "fields": {"amount": "/a", "currency": "/c"}}}}}');
+SELECT * FROM pgw.check_connector('{"v": 2, "description": "4111111111111111", "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}", "r": "{{transaction_ref}}", "c": "{{currency}}", "a": "{{amount}}"}, "answer": {"rules": [{"status": 402, "when": {"/e": "51"}, "outcome": "declined"}], "fields": {"amount": "/a", "currency": "/c"}}}}}');
 SELECT pointer, message FROM pgw.check_connector('{"v": 2, "capabilities": {"token_objects": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": 402, "outcome": "declined"}]}}}}');
 SELECT severity, pointer, message FROM pgw.check_connector(NULL);
 -- our reference in the words of a bank that takes short ones only

@@ -22,7 +22,8 @@
 #define RULES(rules) \
 	"{'rules':[" rules "],'fields':{'reference':'/r','amount':'/a','currency':'/c'}}"
 #define YES "{'status':200,'when':{'/s':'ok'},'outcome':'approved'}"
-#define BODY "'body':{'r':'{{transaction_ref}}','a':'{{amount}}','t':'{{token}}'}"
+#define BODY \
+	"'body':{'r':'{{transaction_ref}}','a':'{{amount}}','c':'{{currency}}','t':'{{token}}'}"
 #define CHARGE(body, answer) "'charge':{'method':'POST','path':'/c'," body ",'answer':" answer "}"
 
 static PgwConnectorError list[MAX];
@@ -134,9 +135,11 @@ static void
 test_amounts(void **state)
 {
 	(void) state;
-	warns("", CHARGE("'body':{'r':'{{transaction_ref}}','t':'{{token}}'}", RULES(YES)),
-		  "/operations/charge", "{{amount}}");
-	warns("", CHARGE("'body':{'a':'{{amount_decimal}}','t':'{{token}}'}", RULES(YES)),
+	warns(
+		"",
+		CHARGE("'body':{'r':'{{transaction_ref}}','c':'{{currency}}','t':'{{token}}'}", RULES(YES)),
+		"/operations/charge", "{{amount}}");
+	warns("", CHARGE("'body':{'a':'{{amount}}','c':'{{currency}}','t':'{{token}}'}", RULES(YES)),
 		  "/operations/charge", "{{transaction_ref}}");
 	warns("", CHARGE(BODY, "{'rules':[" YES "],'fields':{'amount':'/a'}}"),
 		  "/operations/charge/answer/fields", "\"currency\"");
@@ -364,7 +367,7 @@ test_room(void **state)
 
 	(void) state;
 	list[1].pointer[0] = '#';
-	assert_int_equal(pgw_connector_warnings(c, list, 1), 4);
+	assert_int_equal(pgw_connector_warnings(c, list, 1), 5);
 	assert_int_equal(list[1].pointer[0], '#');
 	pgw_connector_free(c);
 }

@@ -82,7 +82,8 @@ static const char refund[] =
 	" [{'status': 200, 'outcome': 'approved'}]}}, ";
 static const char lookup[] =
 	"'lookup_charge': {'method': 'GET', 'path': '/c?r={{original_ref}}', 'answer': {'rules':"
-	" [{'status': 200, 'outcome': 'approved'}], 'fields': {'reference': '/r'}}}, ";
+	" [{'status': 200, 'outcome': 'approved'}], 'fields': {'reference': '/r', 'captured': '/t', 'refunded': '/b',"
+	" 'voided': '/v'}}}, ";
 
 static PgwConnector *
 compile(const char *notifications, PgwConnectorError *err)

@@ -2,7 +2,8 @@
  * compile_changes.c - compile which notifications may tell of what was done at the bank without pgw
  *
  * Invariants: they only make pgw ask for the totals, so there is a look-up of the charge that shows
- * one; and each has a type, so that what every payment sends is told from what few do.
+ * what they tell of; and each has a type, so that what every payment sends is told from what few
+ * do.
  */
 #include "core/connector/compiled.h"
 
@@ -55,6 +56,8 @@ bool
 pgw_compile_changes(PgwCompile *cc, json_object *v)
 {
 	static const char *const keys[] = {"captured", "refunded", "voided", NULL};
+	static const PgwAnswerField fields[] = {PGW_FIELD_CAPTURED, PGW_FIELD_REFUNDED,
+											PGW_FIELD_VOIDED};
 	PgwNotificationSpec *n = &cc->connector->notifications;
 
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
@@ -74,6 +77,13 @@ pgw_compile_changes(PgwCompile *cc, json_object *v)
 		if (part == NULL)
 			continue;
 		mark = pgw_enter(cc, keys[i]);
+		/* a total that is not shown cannot have changed; a look-up with faults is told of already
+		 */
+		if (cc->nfaults == 0 &&
+			!cc->connector->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[fields[i]])
+			return pgw_fault(
+				cc, "needs \"%s\" in the fields of \"lookup_charge\": it is looked up there",
+				pgw_field_name(fields[i]));
 		/* their bits are in the order of the keys */
 		if (!add_types(cc, part, 1u << i))
 			return false;

@@ -531,6 +531,25 @@ compile_one_field(PgwCompile *cc, const char *name, json_object *v, PgwAnswerSpe
 }
 
 bool
+pgw_fields_share_a_place(const PgwAnswerSpec *spec, PgwAnswerField a, PgwAnswerField b)
+{
+	const PgwField *x = &spec->fields[a];
+	const PgwField *y = &spec->fields[b];
+
+	for (int i = 0; spec->has_field[a] && i < x->nsources; i++)
+	{
+		for (int k = 0; spec->has_field[b] && k < y->nsources; k++)
+		{
+			if (x->sources[i].kind == PGW_SOURCE_PLACE && y->sources[k].kind == PGW_SOURCE_PLACE &&
+				x->sources[i].nwhen == 0 && y->sources[k].nwhen == 0 &&
+				pgw_same_place(&x->sources[i].from, &y->sources[k].from))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool
 pgw_compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 {
 	const char *keys[PGW_NFIELDS + 2] = {NULL};
@@ -549,5 +568,9 @@ pgw_compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 		good &= compile_one_field(cc, key, value, spec);
 		pgw_leave(cc, mark);
 	}
+	if (good && pgw_fields_share_a_place(spec, PGW_FIELD_CAPTURED, PGW_FIELD_REFUNDED))
+		return pgw_fault_at(
+			cc, "refunded",
+			"stands where \"captured\" does: every charge that was captured would be taken for given back");
 	return good;
 }

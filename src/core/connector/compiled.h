@@ -16,7 +16,7 @@
  *   compile_condition.c    compile: JSON pointers, and what must stand at them
  *   compile_field.c        compile: where a field's value comes from
  *   compile_notifications.c compile: what the bank sends by itself, and how it is signed
- *   warnings.c             what a compiled connector will cost
+ *   warnings.c, disagreements.c, hidden_rules.c  what a compiled connector will cost (warnings.h)
  *   render_request.c       render a request (core/bank_message)
  *   render_value.c         render: the value of a placeholder
  *   render_computed.c      render: computed values
@@ -678,6 +678,8 @@ extern bool pgw_compile_conditions(PgwCompile *cc, json_object *v, const char *w
 /* compile_field.c */
 extern const char *pgw_field_name(PgwAnswerField field);
 extern bool pgw_compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec);
+/* Is one place both, whatever the answer says? */
+extern bool pgw_fields_share_a_place(const PgwAnswerSpec *spec, PgwAnswerField a, PgwAnswerField b);
 /* false: goes on elsewhere never; else a pointer */
 extern bool pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, PgwPointer *more);
 

@@ -5,26 +5,15 @@
  * Invariants: nothing here changes a connector; what is said of a place is true of every answer or
  * request of that operation, so a document without warnings can be had.
  */
-#include "core/connector/compiled.h"
+#include "core/connector/warnings.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-typedef struct Warnings
-{
-	PgwConnectorError *list;
-	int max;
-	int n;             /* may be more than max */
-	const char *by_id; /* what is looked at is not the operation itself, but its other request */
-} Warnings;
-
-static void warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
 /* The next one; NULL: there is no room for it. */
 static PgwConnectorError *
-next_warning(Warnings *w)
+next_warning(PgwWarnings *w)
 {
 	PgwConnectorError *e = w->n < w->max ? &w->list[w->n] : NULL;
 
@@ -32,9 +21,20 @@ next_warning(Warnings *w)
 	return e;
 }
 
+void
+pgw_warn_at(PgwWarnings *w, const char *pointer, const char *message)
+{
+	PgwConnectorError *e = next_warning(w);
+
+	if (e == NULL)
+		return;
+	snprintf(e->pointer, sizeof(e->pointer), "%s", pointer);
+	snprintf(e->message, sizeof(e->message), "%s", message);
+}
+
 /* place: below the operation */
-static void
-warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
+void
+pgw_warn(PgwWarnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
 {
 	PgwConnectorError *e = next_warning(w);
 	va_list args;
@@ -49,75 +49,6 @@ warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
 }
 
 /* ---- rules ---- */
-
-static bool
-covers_statuses(const PgwRule *first, const PgwRule *later)
-{
-	for (int i = 0; i < later->nstatuses; i++)
-	{
-		bool covered = false;
-
-		for (int k = 0; k < first->nstatuses; k++)
-			covered |= first->statuses[k].from <= later->statuses[i].from &&
-					   first->statuses[k].to >= later->statuses[i].to;
-		if (!covered)
-			return false;
-	}
-	return true;
-}
-
-/* Does this condition hold wherever that one does? */
-static bool
-follows_from(const PgwCondition *wanted, const PgwCondition *given)
-{
-	if (!pgw_same_place(&wanted->pointer, &given->pointer))
-		return false;
-	if (wanted->exists_test)
-		return given->exists_test ? wanted->exists == given->exists : wanted->exists;
-	if (given->exists_test)
-		return false;
-	for (int i = 0; i < given->nvalues; i++)
-	{
-		bool among = false;
-
-		for (int k = 0; k < wanted->nvalues; k++)
-			among |= pgw_same_value(&wanted->values[k], &given->values[i]);
-		if (!among)
-			return false;
-	}
-	return true;
-}
-
-/* Is it said only of an answer that could be read? */
-static bool
-needs_a_body(PgwOutcome outcome)
-{
-	return outcome != PGW_OUT_UNKNOWN && outcome != PGW_OUT_REJECTED &&
-		   outcome != PGW_OUT_NOT_PROCESSED;
-}
-
-/* Whatever the later rule matches, the first has matched before. */
-static bool
-hides(const PgwRule *first, const PgwRule *later)
-{
-	/* what cannot be read passes the first, and only then meets the later */
-	if (first->nconditions == 0 && later->nconditions == 0 && needs_a_body(first->outcome) &&
-		!needs_a_body(later->outcome))
-		return false;
-	if (!covers_statuses(first, later) || (first->empty && !later->empty) ||
-		(later->empty && !first->empty && needs_a_body(first->outcome)))
-		return false;
-	for (int i = 0; i < first->nconditions; i++)
-	{
-		bool given = false;
-
-		for (int k = 0; k < later->nconditions; k++)
-			given |= follows_from(&first->conditions[i], &later->conditions[k]);
-		if (!given)
-			return false;
-	}
-	return true;
-}
 
 /*
  * An error that says yes.  Of what follows a charge a bank may well say that it was done before
@@ -155,33 +86,33 @@ may_be_5xx(const PgwRule *rule)
  * the bank answers with JSON, too: "no route", "too many requests".
  */
 static void
-look_at_refusal(Warnings *w, PgwBankOp op, const char *place, const PgwRule *rule)
+look_at_refusal(PgwWarnings *w, PgwBankOp op, const char *place, const PgwRule *rule)
 {
 	if (pgw_rule_says_something(rule))
 	{
 		if (rule->outcome == PGW_OUT_NOT_FOUND && pgw_rule_is_of_the_way(rule, true))
-			warn(
+			pgw_warn(
 				w, op, place,
 				"a \"not found\" with a status that a proxy or a limit gives (401, 403, 407, 408, 425, 429, 5xx): is what \"when\" names there said by nothing but the bank's books?");
 		return;
 	}
 	if (rule->outcome == PGW_OUT_NOT_FOUND)
-		warn(
+		pgw_warn(
 			w, op, place,
 			"every answer with this status is a \"not found\", also a gateway's that knows no such path: name in \"when\" what says so");
 	else if (rule->outcome == PGW_OUT_DECLINED)
-		warn(
+		pgw_warn(
 			w, op, place,
 			"every answer with this status is a refusal for good, whatever it says: name in \"when\" what says so");
 	else if ((rule->outcome == PGW_OUT_REJECTED || rule->outcome == PGW_OUT_NOT_PROCESSED) &&
 			 may_be_5xx(rule) && !pgw_op_is_lookup(op))
-		warn(
+		pgw_warn(
 			w, op, place,
 			"an error of the bank's (5xx) may come after it has done what it was asked for: name in \"when\" what says that nothing was done, or say \"unknown\"");
 }
 
 static void
-look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
+look_at_rules(PgwWarnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 {
 	char place[64];
 
@@ -193,9 +124,9 @@ look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 		snprintf(place, sizeof(place), "/answer/rules/%d", i);
 		for (int k = 0; k < i; k++)
 		{
-			if (!hides(&spec->rules[k], rule))
+			if (!pgw_rule_hides(&spec->rules[k], rule))
 				continue;
-			warn(
+			pgw_warn(
 				w, op, place,
 				"never asked: whatever it matches, rule %d has matched before; put it first, or leave it out",
 				k);
@@ -204,14 +135,18 @@ look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 		}
 		if (asked && op != PGW_OP_PING)
 			look_at_refusal(w, op, place, rule);
+		if (asked && pgw_refusal_before_approval(op, spec, i))
+			pgw_warn(
+				w, op, place,
+				"a refusal for good of whatever has something there, asked before the approval: a charge that was made and has it, too, would be declined. Name its value in \"when\", or put the rule behind the approval");
 		if (op == PGW_OP_PING || rule->outcome != PGW_OUT_APPROVED)
 			continue;
 		if (beyond_success(op, rule))
-			warn(
+			pgw_warn(
 				w, op, place,
 				"an approval with a status other than 2xx: an error that repeats the charge would be taken for a yes");
 		if (!pgw_rule_says_something(rule))
-			warn(
+			pgw_warn(
 				w, op, place,
 				"every answer with this status is an approval, whatever it says: name in \"when\" what says so");
 	}
@@ -258,7 +193,7 @@ value_text(const PgwScalar *value, char text[64])
 
 /* What is compared with something else than the bank's own words is no value of the list. */
 static void
-look_at_named(Warnings *w, PgwBankOp op, const char *place, const PgwAnswerSpec *spec,
+look_at_named(PgwWarnings *w, PgwBankOp op, const char *place, const PgwAnswerSpec *spec,
 			  const PgwCondition *conditions, int n)
 {
 	char text[64];
@@ -276,15 +211,16 @@ look_at_named(Warnings *w, PgwBankOp op, const char *place, const PgwAnswerSpec 
 			{
 				if (named->values[k].asked == PGW_PH_NONE &&
 					!names_value(declared, 1, &named->pointer, &named->values[k]))
-					warn(w, op, place, "%s is none of the values that \"statuses\" names for %s",
-						 value_text(&named->values[k], text), named->written);
+					pgw_warn(w, op, place,
+							 "%s is none of the values that \"statuses\" names for %s",
+							 value_text(&named->values[k], text), named->written);
 			}
 		}
 	}
 }
 
 static void
-look_at_statuses(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
+look_at_statuses(PgwWarnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 {
 	char place[96];
 	char text[64];
@@ -301,7 +237,7 @@ look_at_statuses(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 				named |= names_value(spec->rules[i].conditions, spec->rules[i].nconditions,
 									 &declared->pointer, &declared->values[k]);
 			if (!named)
-				warn(
+				pgw_warn(
 					w, op, "/answer/statuses",
 					"no rule says what %s at %s means: name it in one, as \"unknown\" if nothing follows from it",
 					value_text(&declared->values[k], text), declared->written);
@@ -324,7 +260,7 @@ look_at_statuses(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 /* What waits for the card holder is undone; where nothing can undo it, it may be done in the end.
  */
 static void
-look_at_action(Warnings *w, const PgwConnector *c, PgwBankOp op, const PgwAnswerSpec *spec)
+look_at_action(PgwWarnings *w, const PgwConnector *c, PgwBankOp op, const PgwAnswerSpec *spec)
 {
 	char place[64];
 
@@ -337,7 +273,7 @@ look_at_action(Warnings *w, const PgwConnector *c, PgwBankOp op, const PgwAnswer
 		if (spec->rules[i].outcome != PGW_OUT_REQUIRES_ACTION)
 			continue;
 		snprintf(place, sizeof(place), "/answer/rules/%d", i);
-		warn(
+		pgw_warn(
 			w, op, place,
 			"nothing can undo what waits for the card holder: it is declined at once, and one that goes through later is given back only if a look-up of the next seven days shows it. Add \"cancel\", \"reverse\" or \"void\", or ask the bank not to let anybody authenticate");
 	}
@@ -352,7 +288,7 @@ says_amount(const PgwCompiledOp *op)
 }
 
 static void
-look_at_amounts(Warnings *w, const PgwConnector *c, PgwBankOp op)
+look_at_amounts(PgwWarnings *w, const PgwConnector *c, PgwBankOp op)
 {
 	const PgwAnswerSpec *spec = &c->ops[op].answer;
 	bool charges = op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE;
@@ -360,19 +296,19 @@ look_at_amounts(Warnings *w, const PgwConnector *c, PgwBankOp op)
 	if (((op == PGW_OP_CAPTURE && c->caps.partial_capture) ||
 		 (op == PGW_OP_REFUND && c->caps.partial_refund)) &&
 		!says_amount(&c->ops[op]))
-		warn(
+		pgw_warn(
 			w, op, "",
 			"the request names no {{amount}}, although a part can be asked for: the bank would %s all of it",
 			op == PGW_OP_CAPTURE ? "capture" : "refund");
 	if (charges && !says_amount(&c->ops[op]))
-		warn(w, op, "", "the request names no {{amount}}");
+		pgw_warn(w, op, "", "the request names no {{amount}}");
 	if (charges && (c->ops[op].uses & PGW_PH_BIT(PGW_PH_TRANSACTION_REF)) == 0)
-		warn(
+		pgw_warn(
 			w, op, "",
 			"the request does not name {{transaction_ref}}: no look-up, and no person at the bank, could tell which charge it was");
 	if ((charges || op == PGW_OP_LOOKUP_CHARGE) && !c->caps.no_partial_approval &&
 		(!spec->has_field[PGW_FIELD_AMOUNT] || !spec->has_field[PGW_FIELD_CURRENCY]))
-		warn(
+		pgw_warn(
 			w, op, "/answer/fields",
 			"does not name \"amount\" and \"currency\": an approval of a part, or in another currency, would be taken for the whole");
 }
@@ -398,7 +334,7 @@ says_what_not(const PgwFieldSource *source)
 }
 
 static void
-look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
+look_at_sums(PgwWarnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 {
 	for (int i = 0; i < PGW_NFIELDS; i++)
 	{
@@ -412,17 +348,17 @@ look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 				continue;
 			snprintf(place, sizeof(place), "/answer/fields/%s", pgw_field_name((PgwAnswerField) i));
 			if (source->has_more)
-				warn(
+				pgw_warn(
 					w, op, place,
 					"of a list that goes on elsewhere the sum is unknown, and what depends on it ends with a person: ask for as many elements as the bank shows at once");
 			if (source->nwhere > 0 && says_what_not(source))
 				continue;
 			if (source->nwhere > 0)
-				warn(
+				pgw_warn(
 					w, op, place,
 					"an element that \"where\" does not name makes the sum unknown: name in \"except\" what does not count, such as what has failed");
 			else
-				warn(
+				pgw_warn(
 					w, op, place,
 					"a sum without \"where\" counts what has failed, too: name what is done or under way, or, if the list has nothing else, say {\"exists\": true} of its amount");
 		}
@@ -432,29 +368,25 @@ look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 /* ---- keys ---- */
 
 static void
-look_at_key(Warnings *w, const PgwConnector *c, PgwBankOp op)
+look_at_key(PgwWarnings *w, const PgwConnector *c, PgwBankOp op)
 {
 	if (pgw_op_moves_money(op) && !c->caps.keys[op].honoured &&
 		(c->ops[op].uses & PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY)) != 0)
-		warn(
+		pgw_warn(
 			w, op, "",
 			"the request has a key, and \"idempotency\" does not say what the bank makes of it: it is never repeated when its answer is lost");
 }
 
 /* Only a document of version 1 leaves open what becomes of errors. */
 static void
-look_at_errors_of_keys(Warnings *w, const PgwConnector *c)
+look_at_errors_of_keys(PgwWarnings *w, const PgwConnector *c)
 {
 	const PgwKeyRule *rule = &c->caps.keys[PGW_OP_CHARGE];
-	PgwConnectorError *e;
 
-	if (!rule->honoured || rule->repeats_errors || rule->forgets_errors ||
-		(e = next_warning(w)) == NULL)
-		return;
-	snprintf(e->pointer, sizeof(e->pointer), "/capabilities/idempotency");
-	snprintf(
-		e->message, sizeof(e->message),
-		"what was answered with an error is sent again with its key: a bank that keeps only its successes would do it twice. Say \"replays_errors\": true of one that keeps errors, too; of any other write version 2, and \"remembers\": \"2xx\"");
+	if (rule->honoured && !rule->repeats_errors && !rule->forgets_errors)
+		pgw_warn_at(
+			w, "/capabilities/idempotency",
+			"what was answered with an error is sent again with its key: a bank that keeps only its successes would do it twice. Say \"replays_errors\": true of one that keeps errors, too; of any other write version 2, and \"remembers\": \"2xx\"");
 }
 
 /* Does a look-up of a charge say in time that there is none? */
@@ -469,11 +401,11 @@ lookup_of_charge_counts(const PgwConnector *c)
  * the error it does again.
  */
 static void
-look_at_unheard_errors(Warnings *w, const PgwConnector *c, PgwBankOp op)
+look_at_unheard_errors(PgwWarnings *w, const PgwConnector *c, PgwBankOp op)
 {
 	if ((op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE) && c->caps.keys[op].honoured &&
 		c->caps.keys[op].forgets_errors && !lookup_of_charge_counts(c))
-		warn(
+		pgw_warn(
 			w, op, "",
 			"what the bank charges before it answers with an error, and nobody hears, is charged once more when the request is repeated with its key: of errors it keeps nothing. Add \"lookup_charge\" by {{original_ref}}, and say in \"lookup_consistent_after_seconds\" when its \"not found\" counts.");
 }
@@ -481,11 +413,11 @@ look_at_unheard_errors(Warnings *w, const PgwConnector *c, PgwBankOp op)
 /* What is kept nowhere cannot be sent again, and the bank would refuse its key with another body.
  */
 static void
-look_at_customer(Warnings *w, const PgwConnector *c, PgwBankOp op)
+look_at_customer(PgwWarnings *w, const PgwConnector *c, PgwBankOp op)
 {
 	if ((c->ops[op].uses & PGW_PH_BIT(PGW_PH_CUSTOMER)) != 0 && c->caps.keys[op].honoured &&
 		!lookup_of_charge_counts(c))
-		warn(
+		pgw_warn(
 			w, op, "/body",
 			"a charge that was told something of {{customer./POINTER}} is not repeated with its key, because that is kept nowhere: what no look-up finds ends in manual review. Add \"lookup_charge\" by {{original_ref}}, and say in \"lookup_consistent_after_seconds\" when its \"not found\" counts.");
 }
@@ -498,7 +430,7 @@ look_at_customer(Warnings *w, const PgwConnector *c, PgwBankOp op)
 #define OWN_ID "The answer would have named the id by which \"lookup_refund\" asks: " SHOWN
 
 static void
-look_at_lost_answers(Warnings *w, const PgwConnector *c)
+look_at_lost_answers(PgwWarnings *w, const PgwConnector *c)
 {
 	bool by_own_id = c->caps.lookup_refund_needs_id;
 	PgwCapabilities caps; /* the id would have come with the answer */
@@ -507,13 +439,13 @@ look_at_lost_answers(Warnings *w, const PgwConnector *c)
 	if (!caps.can_refund || pgw_capabilities_lookup_counts(&caps, PGW_OP_REFUND))
 		return;
 	if (c->caps.keys[PGW_OP_REFUND].honoured)
-		warn(
+		pgw_warn(
 			w, PGW_OP_REFUND, "",
 			by_own_id
 				? "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that. " OWN_ID
 				: "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. " ADD_LOOKUP);
 	else
-		warn(
+		pgw_warn(
 			w, PGW_OP_REFUND, "",
 			by_own_id
 				? "a refund whose answer is lost ends in manual review, as there is no key under which it could be repeated. " OWN_ID
@@ -525,11 +457,11 @@ look_at_lost_answers(Warnings *w, const PgwConnector *c)
  * failed is then seen by nobody.
  */
 static void
-look_at_accepted(Warnings *w, const PgwConnector *c)
+look_at_accepted(PgwWarnings *w, const PgwConnector *c)
 {
 	if (c->caps.accepts[PGW_OP_REFUND] && !c->caps.lookup_refund &&
 		pgw_capabilities_lookup_tells(&c->caps, PGW_OP_REFUND))
-		warn(
+		pgw_warn(
 			w, PGW_OP_REFUND, "",
 			"a refund that is only accepted counts as done as soon as the charge shows it: where the bank's \"refunded\" counts what is only accepted, at once, and one that fails after that is not noticed. Add \"lookup_refund\"");
 }
@@ -537,7 +469,7 @@ look_at_accepted(Warnings *w, const PgwConnector *c)
 int
 pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 {
-	Warnings w = {.list = list, .max = max};
+	PgwWarnings w = {.list = list, .max = max};
 
 	look_at_lost_answers(&w, c);
 	look_at_errors_of_keys(&w, c);
@@ -554,6 +486,9 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 		look_at_sums(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_statuses(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_action(&w, c, (PgwBankOp) i, &c->ops[i].answer);
+		pgw_look_at_units(&w, c, (PgwBankOp) i);
+		pgw_look_at_currency(&w, c, (PgwBankOp) i);
+		pgw_look_at_totals(&w, c, (PgwBankOp) i, &c->ops[i].answer);
 	}
 	if (c->lookup_by_id.present)
 	{
@@ -562,6 +497,8 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 		look_at_sums(&w, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
 		look_at_statuses(&w, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
 		look_at_action(&w, c, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
+		pgw_look_at_totals(&w, c, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
 	}
+	pgw_look_at_evidence(&w, c);
 	return w.n;
 }
