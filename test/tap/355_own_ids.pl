@@ -131,9 +131,16 @@ part($node, 'a refund whose answer is lost', sub {
 	pays('gone');
 	next_is(lose_refund => 1);
 	request_operation($node, 'refund', 'gone', 'gone-r', 400);
-	ok(comes_to($node, 'gone-r', 'Completed'), 'the charge shows it') or diag(events($node, 'gone-r'));
-	is(scalar(refunds_made('gone')), 1, 'and it is made once');
+	ok(wait_until(sub { attempt('gone-r', 'accepted_at IS NOT NULL AND step_tries > 2') eq 't' }), 'the charge shows it, again and again') or diag(events($node, 'gone-r'));
+	is(attempt('gone-r', 'status'), 'Saved', 'which says that the bank has accepted it, and not that it is done');
+	is(sql("SELECT concat_ws(' ', refunded_amount, refund_pending_amount) FROM pgw.payments WHERE client_request_id = 'gone'"), '0 400', 'its amount is taken');
+	is(scalar(refunds_made('gone')), 1, 'it is made once');
 	is(attempt('gone-r', 'bank_reference'), '', 'its id is not known');
+	next_is(lose_refund => 1);
+	sql('BEGIN; SELECT FROM ' . pay_sql('process_payment', bank => 'ids', client_request_id => 'gone-back', amount => 1000) . '; ROLLBACK');
+	ok(wait_until(sub { attempt('gone-back', 'accepted_at IS NOT NULL AND step_tries > 2') eq 't' }), 'so is a give-back') or diag(events($node, 'gone-back'));
+	is(attempt('gone-back', 'status'), 'Refunding', 'which is not done either');
+	is(scalar(refunds_made('gone-back')), 1, 'and made once');
 });
 
 part($node, 'given back', sub {

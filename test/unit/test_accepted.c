@@ -307,6 +307,89 @@ lost_orders(void **unused)
 	assert_true(pgw_capabilities_may_hold_order(&caps, PGW_OP_REVERSE));
 }
 
+/*
+ * A refund has a look-up of its own, by an id that nobody has heard: that the charge shows it is no
+ * proof that it is done, as the bank may only have accepted it, and fail it after that.
+ */
+static void
+shown_without_its_id(void **unused)
+{
+	PgwCapabilities all = asks_charges;
+	PgwCapabilities caps;
+	PgwAnswer a = {
+		.outcome = PGW_OUT_APPROVED, .captured = 1000, .refunded = 1000, .has_voided = true};
+	PgwOperationInput in = {.op = PGW_OP_LOOKUP_CHARGE,
+							.operation = PGW_OP_REFUND,
+							.asked_for = true,
+							.in_doubt = true,
+							.answer = &a,
+							.caps = &caps,
+							.not_found_counts = true,
+							.amount = 1000,
+							.currency = "EUR",
+							.charged = 1000,
+							.taken = 1000};
+	PgwCompensationInput back = {.op = PGW_OP_LOOKUP_CHARGE,
+								 .operation = PGW_OP_REFUND,
+								 .captured = true,
+								 .answer = &a,
+								 .caps = &caps,
+								 .keys_used = 1,
+								 .max_keys = 10,
+								 .not_found_counts = true,
+								 .amount = 1000,
+								 .currency = "EUR",
+								 .charged = 1000};
+
+	(void) unused;
+	all.can_refund = all.can_void = all.lookup_refund = true;
+	for (int i = 0; i < 8; i++)
+	{
+		bool open = (i & 3) == 3;
+		PgwOperationDecision d;
+		PgwCompensationDecision b;
+
+		all.lookup_refund_needs_id = (i & 1) != 0;
+		all.accepts[PGW_OP_REFUND] = (i & 2) != 0;
+		pgw_capabilities_without_own_id(&all, &caps);
+		in.refusal = (i & 4) != 0 ? "refund_refused" : NULL;
+		pgw_operation_result(&in, &d);
+		assert_int_equal(d.next, open ? PGW_OPERATION_ACCEPTED : PGW_OPERATION_DONE);
+		pgw_accepted_result(&in, &d);
+		assert_int_equal(d.next, open ? PGW_OPERATION_ACCEPTED : PGW_OPERATION_DONE);
+		back.in_doubt = (i & 4) == 0;
+		back.accepted = false;
+		pgw_compensation_result(&back, &b);
+		assert_int_equal(b.next, open ? PGW_COMPENSATION_ACCEPTED : PGW_COMPENSATION_DONE);
+		assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &b.decision));
+		back.accepted = true;
+		pgw_compensation_result(&back, &b);
+		assert_int_equal(b.next, open ? PGW_COMPENSATION_ACCEPTED : PGW_COMPENSATION_DONE);
+		assert_int_equal(b.decision.nevents, open ? 0 : 1);
+	}
+	/* it is asked about for a month, unless the connector says when what nobody can ask is done */
+	assert_int_equal(step(&caps, PGW_OP_REFUND, 10 * 86400), PGW_ACCEPTED_LOOKUP_CHARGE);
+	assert_int_equal(step(&caps, PGW_OP_REFUND, PGW_PENDING_DEADLINE_S), PGW_ACCEPTED_REVIEW);
+	caps.accepted_final_after_s = 1000;
+	assert_int_equal(step(&caps, PGW_OP_REFUND, 999), PGW_ACCEPTED_WAIT);
+	assert_int_equal(step(&caps, PGW_OP_REFUND, 1000), PGW_ACCEPTED_DONE);
+	/* a charge that is voided is undone, whoever did it, and keeps nothing of the customer's */
+	a.voided = true;
+	for (int accepted = 0; accepted <= 1; accepted++)
+	{
+		PgwOperationDecision d;
+		PgwCompensationDecision b;
+
+		(accepted ? pgw_accepted_result : pgw_operation_result)(&in, &d);
+		assert_int_equal(d.next, PGW_OPERATION_DONE);
+		back.accepted = accepted;
+		pgw_compensation_result(&back, &b);
+		assert_int_equal(b.next, PGW_COMPENSATION_DONE);
+	}
+	/* with its id it is asked about itself */
+	assert_int_equal(step(&all, PGW_OP_REFUND, 0), PGW_ACCEPTED_LOOKUP_REFUND);
+}
+
 /* ---- the language ---- */
 
 #define REFUND \
@@ -388,9 +471,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_asked), cmocka_unit_test(what_answers_mean),
-		cmocka_unit_test(the_order),     cmocka_unit_test(ends),
-		cmocka_unit_test(give_backs),    cmocka_unit_test(lost_orders),
+		cmocka_unit_test(what_is_asked),
+		cmocka_unit_test(what_answers_mean),
+		cmocka_unit_test(the_order),
+		cmocka_unit_test(ends),
+		cmocka_unit_test(give_backs),
+		cmocka_unit_test(lost_orders),
+		cmocka_unit_test(shown_without_its_id),
 		cmocka_unit_test(language),
 	};
 

@@ -501,12 +501,16 @@ test_errors_of_keys(void **state)
 	}
 }
 
-#define ACCEPTS "{'rules':[{'status':202,'when':{'/s':'taken'},'outcome':'accepted'}]}"
+#define ACCEPTS \
+	"{'rules':[{'status':202,'when':{'/s':'taken'},'outcome':'accepted'}],'fields':{'bank_reference':'/id'}}"
 #define SHOWS_MONEY \
 	"{'rules':[" YES \
 	"],'fields':{'reference':'/r','amount':'/a','currency':'/c','captured':'/t','refunded':'/b'}}"
 
-/* By the charge alone an order counts as done when it is shown, though it may fail after that. */
+/*
+ * By the charge alone an order counts as done when it is shown, though it may fail after that; and
+ * where it has a look-up by an id that was not heard, for a month as accepted.
+ */
 static void
 test_accepted(void **state)
 {
@@ -515,11 +519,15 @@ test_accepted(void **state)
 		",'lookup_charge':{'method':'GET','path':'/c?q={{original_ref}}','answer':" SHOWS_MONEY "}"
 		",'lookup_refund':{'method':'GET','path':'/r?q={{transaction_ref}}','answer':" RULES(
 			YES) "}",
+		",'lookup_charge':{'method':'GET','path':'/c?q={{original_ref}}','answer':" SHOWS_MONEY "}"
+		",'lookup_refund':{'method':'GET','path':'/r/{{operation_reference}}','answer':{'rules':[" YES
+		"],'fields':{'bank_reference':'/id'}}}",
 	};
+	static const char *const words[] = {"counts as done as soon", NULL, "by that id alone"};
 	char operations[4096];
 
 	(void) state;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 	{
 		snprintf(
 			operations, sizeof(operations),
@@ -530,7 +538,7 @@ test_accepted(void **state)
 						  "}%s",
 			lookups[i]);
 		warns(",'partial_refund':true,'lookup_consistent_after_seconds':2", operations,
-			  i == 0 ? "/operations/refund" : NULL, "only accepted");
+			  words[i] != NULL ? "/operations/refund" : NULL, words[i]);
 	}
 }
 

@@ -245,6 +245,8 @@ typedef enum PgwMutant
 	ACCEPTED_RETRIED,   /* ... and is sent again when an operator says "retry" */
 	/* what a charge does not show is ordered once more at a bank that only accepts orders */
 	ORDER_NOT_SHOWN,
+	/* what a charge shows of an order that has a look-up of its own is done, open as it may be */
+	OPEN_ORDER_SHOWN,
 	EVIDENCE_COVERED,   /* evidence may stand where the signature does not cover it */
 	EVIDENCE_AMOUNT,    /* ... and be of another amount */
 	EVIDENCE_TWO_WORDS, /* a success after a failure is taken as it is */

@@ -11,6 +11,8 @@
  *     - A cancellation that does not stop what is still on its way counts the second time.
  *     - An order that a bank has accepted is not shown before it is done: that a charge does not
  *       show it is no leave to make it once more under another key.
+ *     - Nor is it proof that such an order is done that a charge shows it, where the order has a
+ *       look-up of its own.
  *     - Only what a look-up names can tell: an amount that is not there is no zero.
  */
 #include "core/connector/capabilities.h"
@@ -27,7 +29,8 @@ void
 pgw_capabilities_without_own_id(const PgwCapabilities *caps, PgwCapabilities *out)
 {
 	*out = *caps;
-	out->lookup_refund = caps->lookup_refund && !caps->lookup_refund_needs_id;
+	out->own_id_missing = caps->lookup_refund && caps->lookup_refund_needs_id;
+	out->lookup_refund = caps->lookup_refund && !out->own_id_missing;
 }
 
 bool
@@ -106,6 +109,13 @@ pgw_capabilities_may_hold_order(const PgwCapabilities *caps, PgwBankOp operation
 		return false;
 	return operation == PGW_OP_REFUND || operation == PGW_OP_REVERSE ||
 		   (operation == PGW_OP_CAPTURE && caps->multiple_captures);
+}
+
+bool
+pgw_capabilities_shown_may_fail(const PgwCapabilities *caps, PgwBankOp operation)
+{
+	return operation == PGW_OP_REFUND && caps->own_id_missing && caps->accepts[operation] &&
+		   !PGW_MUTATED(OPEN_ORDER_SHOWN);
 }
 
 int64_t

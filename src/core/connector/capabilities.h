@@ -32,6 +32,8 @@ typedef struct PgwCapabilities
 	bool lookup_refund;
 	/* it asks by the refund's own id: nothing is found out of one whose answer was lost */
 	bool lookup_refund_needs_id;
+	/* ... and that is so of this one: pgw_capabilities_without_own_id() */
+	bool own_id_missing;
 	/* lookup_charge asks by the bank's id alone: nothing is found out of a charge without one */
 	bool lookup_needs_id;
 	/* lookup_charge names them; absent or unreadable in one answer is still possible */
@@ -128,6 +130,13 @@ extern bool pgw_capabilities_waits_for_lookup(const PgwCapabilities *caps, PgwBa
  * cost money if it were done twice.
  */
 extern bool pgw_capabilities_may_hold_order(const PgwCapabilities *caps, PgwBankOp operation);
+
+/*
+ * Is what the charge shows of this operation no proof that it is done?  Where the bank may only
+ * have accepted the order, and ends it under an id that it has not named: of orders that are open,
+ * and fail later, a charge's sum often says the same as of those that are done.
+ */
+extern bool pgw_capabilities_shown_may_fail(const PgwCapabilities *caps, PgwBankOp operation);
 
 /* How long a cancellation has to wait yet.  age_s: since what it has to come after. */
 extern int64_t pgw_capabilities_cancel_wait_s(const PgwCapabilities *caps, int64_t age_s);

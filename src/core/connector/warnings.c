@@ -459,8 +459,13 @@ look_at_lost_answers(PgwWarnings *w, const PgwConnector *c)
 static void
 look_at_accepted(PgwWarnings *w, const PgwConnector *c)
 {
-	if (c->caps.accepts[PGW_OP_REFUND] && !c->caps.lookup_refund &&
-		pgw_capabilities_lookup_tells(&c->caps, PGW_OP_REFUND))
+	if (!c->caps.accepts[PGW_OP_REFUND] || !pgw_capabilities_lookup_tells(&c->caps, PGW_OP_REFUND))
+		return;
+	if (c->caps.lookup_refund_needs_id && !c->caps.tells[PGW_OP_REFUND])
+		pgw_warn(
+			w, PGW_OP_REFUND, "",
+			"a refund that is only accepted, and whose answer is lost or names no id, ends in manual review after a month: it can be asked about by that id alone, and that the charge shows it does not say that it is done. Let \"lookup_refund\" ask by {{transaction_ref}} where the bank can find it by that");
+	else if (!c->caps.lookup_refund)
 		pgw_warn(
 			w, PGW_OP_REFUND, "",
 			"a refund that is only accepted counts as done as soon as the charge shows it: where the bank's \"refunded\" counts what is only accepted, at once, and one that fails after that is not noticed. Add \"lookup_refund\"");

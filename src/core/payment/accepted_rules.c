@@ -5,7 +5,8 @@
  * Invariants:
  *     - Nothing is sent that could do it twice: look-ups only.
  *     - Done upon the bank's word; without it only where no look-up shows such an operation, and
- *       after the time that the connector names.
+ *       after the time that the connector names.  Of an order that has a look-up of its own, the
+ *       charge's sum is not the bank's word.
  *     - Failed upon the bank's word on the order itself, which is no older than the order: that a
  *       look-up does not show it yet, or shows less, is no failure.
  *     - Every event stands on an edge of state_machine.c.
@@ -20,9 +21,13 @@
 PgwAcceptedStep
 pgw_accepted_step(const PgwCapabilities *caps, const PgwAcceptedFacts *facts)
 {
+	/* the charge's word is no end of it: what cannot be asked about has that of the connector */
+	bool ends_unasked =
+		caps->accepted_final_after_s > 0 && pgw_capabilities_shown_may_fail(caps, facts->operation);
 	bool overdue = pgw_unknown_outcome_is_overdue(facts->age_s, facts->deadline_s, true);
 
-	if (pgw_capabilities_shows(caps, pgw_operation_effect(facts->operation, facts->of_refund)))
+	if (!ends_unasked &&
+		pgw_capabilities_shows(caps, pgw_operation_effect(facts->operation, facts->of_refund)))
 	{
 		if (overdue)
 			return PGW_ACCEPTED_REVIEW;

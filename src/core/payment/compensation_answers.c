@@ -448,9 +448,16 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (pgw_shown_undone_by_void(&asked, a) ||
-				(a->captured > 0 && a->refunded >= a->captured))
+			if (pgw_shown_undone_by_void(&asked, a))
 				given_back(in, d, "looked_up");
+			else if (a->captured > 0 && a->refunded >= a->captured)
+			{
+				/* perhaps by an order that is open, and has an end of its own */
+				if (pgw_capabilities_shown_may_fail(in->caps, in->operation))
+					take(d, PGW_EV_BANK_ACCEPTED, PGW_COMPENSATION_ACCEPTED, "looked_up");
+				else
+					given_back(in, d, "looked_up");
+			}
 			else if (a->voided) /* and what was captured of it? */
 				not_told(in, d, "not_shown");
 			else

@@ -562,22 +562,42 @@ shown_of_declined(const PgwOperationInput *in)
 	return PGW_SHOWN_IMPOSSIBLE;
 }
 
+/*
+ * The charge shows it.  Where it may be an order that is open, and has an end of its own that
+ * cannot be asked about, that is no more than the bank's having accepted it.
+ */
+static void
+shown(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	PgwAsked what = asked(in);
+
+	if (pgw_capabilities_shown_may_fail(in->caps, in->operation) &&
+		!pgw_shown_undone_by_void(&what, in->answer))
+	{
+		d->next = PGW_OPERATION_ACCEPTED;
+		return;
+	}
+	d->next = PGW_OPERATION_DONE;
+	d->reason = "looked_up";
+	tell_excess(in, d);
+}
+
 static void
 answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	PgwShown shown = PGW_SHOWN_NOTHING;
+	PgwShown what_is = PGW_SHOWN_NOTHING;
 	PgwAsked what = asked(in);
 
 	if (in->answer->outcome == PGW_OUT_APPROVED)
-		shown = pgw_shown_operation(&what, in->answer);
+		what_is = pgw_shown_operation(&what, in->answer);
 	else if (in->answer->outcome == PGW_OUT_DECLINED)
-		shown = shown_of_declined(in);
+		what_is = shown_of_declined(in);
 	else if (in->answer->outcome == PGW_OUT_NOT_FOUND && in->not_found_counts)
 	{
 		stop(d, "charge_not_found"); /* the bank has forgotten what it approved */
 		return;
 	}
-	switch (shown)
+	switch (what_is)
 	{
 		case PGW_SHOWN_NOTHING:
 		case PGW_SHOWN_UNREADABLE:
@@ -589,9 +609,7 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 				find_out(d, "not_known_yet");
 			break;
 		case PGW_SHOWN_AS_ASKED:
-			d->next = PGW_OPERATION_DONE;
-			d->reason = "looked_up";
-			tell_excess(in, d);
+			shown(in, d);
 			break;
 		case PGW_SHOWN_OTHERWISE:
 			mismatch(in, d);
