@@ -55,6 +55,7 @@ ACCEPTED_NOT_SHOWN:179_accepted:a look-up that lags behind
 ACCEPTED_RETRIED:179_accepted:an operator says retry
 ORDER_NOT_SHOWN:179_accepted:no key, and the answer is lost
 OPEN_ORDER_SHOWN:355_own_ids:a refund whose answer is lost
+REFUND_TAKEN_BACK:214_shown:the end of a doubt
 OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund
 REFERENCE_OWNER:210_charge_ids:look-up, another amount

@@ -62,6 +62,7 @@ sub give_back
 {
 	my ($form, $charge) = @_;
 	if ($charge->{tok} =~ /twice/) { $charge->{returned} += $form->{sum} + 500; return }
+	if ($charge->{tok} =~ /fickle/ && $charge->{returned}) { $charge->{returned} = ($charge->{orders}++ ? $charge->{returned} : 0) + $form->{sum}; return } # takes the first one back, and does any other
 	if ($charge->{tok} =~ /stern/) { $charge->{refused}{ $form->{ref} } = 1; return { ref => $form->{ref}, state => 'no' } }
 	my $refund = $refunds{ $form->{ref} } //= { id => 1000 + $charge->{id}, ref => $form->{ref}, state => 'wait', looks => 0, charge => $charge, sum => $form->{sum} };
 	$charge->{returned_at} = time;
@@ -122,6 +123,7 @@ my %definition = (
 		lookup_refund => { method => 'GET', path => '/findr?r={{transaction_ref}}', answer => { rules => \@rules, fields => { reference => '/ref' } } } });
 my %by_charge = (%definition, operations => { %{ $definition{operations} } });
 delete $by_charge{operations}{lookup_refund};
+my %fickle = (%by_charge, v => 2, notifications => { signature => { scheme => 'hmac_body', header => 'X-Signature', as => 'hex' }, identity => '/id', type => '/type', fields => { bank_reference => '/charge' }, changes => { refunded => 'refund_failed' } });
 my %cancels = (%by_charge, operations => { %{ $by_charge{operations} }, cancel => { settles => JSON::PP::true, %{ form_request('/cancel', \%answer, q => '{{original_ref}}') } } });
 my %blind = (%definition, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef }, operations => { %{ $cancels{operations} } });
 delete $blind{operations}{lookup_charge};
@@ -131,7 +133,7 @@ my %by_refund = (%definition, operations => { %{ $definition{operations} } });
 delete $by_refund{operations}{lookup_charge};
 # Nothing says from when on what its look-ups do not show is not there.
 sub unsaid { return { %{ $_[0] }, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef } } }
-my %dialect = (unsaid_refund => unsaid(\%by_refund), unsaid_charge => unsaid(\%by_charge), foreign => \%definition, by_refund => \%by_refund, by_charge => \%by_charge, cancels => \%cancels, blind => \%blind, keyed => \%keyed);
+my %dialect = (unsaid_refund => unsaid(\%by_refund), unsaid_charge => unsaid(\%by_charge), foreign => \%definition, by_refund => \%by_refund, by_charge => \%by_charge, fickle => \%fickle, cancels => \%cancels, blind => \%blind, keyed => \%keyed);
 add_dialect($node, $bank, $_ => $dialect{$_}, account => 'one') for sort keys %dialect;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -261,6 +263,10 @@ part($node, 'the end of a doubt', sub {
 		is(sql("SELECT event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
 			WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired'"), 'deadline', 'because the time is over');
 	}
+	is(sql(pay('fickle', bank => 'fickle')), 'captured|5000', 'a payment at a bank that takes a refund back, and shows as much as before when it has made another');
+	sql("SELECT FROM pgw.find_payment('fickle') f, pgw.refund_payment(f.payment_id, 'fickle-r1', 1000) r"), ok(comes_to($node, 'fickle-r1', 'Completed'), 'a refund');
+	sql("SELECT FROM pgw.find_payment('fickle') f, pgw.refund_payment(f.payment_id, 'fickle-r2', 1000) r"), ok(comes_to($node, 'fickle-r2', 'RequiresManualReview'), 'another is for a person');
+	is(books('fickle'), '5000 1000 open', 'and made once');
 	change_settings($node, 'pgw.unknown_deadline' => '1d');
 });
 

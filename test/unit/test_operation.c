@@ -690,6 +690,49 @@ whole_product(void **unused)
 	assert_true(combinations > 50000);
 }
 
+/*
+ * The charge shows as much refunded as before, and the bank can take refunds back: the earlier one,
+ * perhaps, and this one is done.  Only under a key that surely holds it is sent again.
+ */
+static void
+behind_one_taken_back(void **unused)
+{
+	(void) unused;
+	for (int i = 0; i < 64; i++)
+	{
+		PgwCapabilities caps = full;
+		PgwAnswer a = answer(PGW_OUT_APPROVED);
+		PgwOperationInput in = input(PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, &caps, &a);
+		bool says_so = (i & 7) != 0;
+		bool holds = (i & 24) == 0;
+		bool before = (i & 32) != 0;
+
+		caps.changes_refunds = (i & 1) != 0;
+		caps.tells[PGW_OP_REFUND] = (i & 2) != 0;
+		caps.accepts[PGW_OP_REFUND] = (i & 4) != 0;
+		in.key_is_spent = (i & 8) != 0;
+		caps.keys[PGW_OP_REFUND].forgets_errors = (i & 16) != 0;
+		in.before = before ? BEFORE : 0;
+		in.in_doubt = true;
+		a.captured = 500;
+		a.refunded = in.before;
+		if (caps.accepts[PGW_OP_REFUND] && in.key_is_spent)
+			continue; /* never: test_accepted.c */
+		assert_int_equal(decide(in).next, says_so && !holds && before ? PGW_OPERATION_FIND_OUT
+																	  : PGW_OPERATION_AT_ONCE);
+		assert_false(decide(in).lookup_inconclusive);
+		/* pgw has heard of it, and shown is this one */
+		in.before = in.others = 0;
+		a.refunded = AMOUNT;
+		assert_int_equal(decide(in).next, PGW_OPERATION_DONE);
+		/* its own look-up speaks of no sum */
+		in.op = PGW_OP_LOOKUP_REFUND;
+		in.before = BEFORE;
+		a.outcome = PGW_OUT_NOT_FOUND;
+		assert_int_equal(decide(in).next, PGW_OPERATION_AT_ONCE);
+	}
+}
+
 static void
 ends(void **unused)
 {
@@ -713,13 +756,21 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),       cmocka_unit_test(other_amount),
-		cmocka_unit_test(belied),         cmocka_unit_test(looked_up),
-		cmocka_unit_test(not_shown),      cmocka_unit_test(waited_for),
-		cmocka_unit_test(new_keys),       cmocka_unit_test(steps),
-		cmocka_unit_test(whole_product),  cmocka_unit_test(ends),
-		cmocka_unit_test(repeat_refused), cmocka_unit_test(unreadable),
-		cmocka_unit_test(first_refused),  cmocka_unit_test(declined_after_it_was_done),
+		cmocka_unit_test(straight),
+		cmocka_unit_test(other_amount),
+		cmocka_unit_test(belied),
+		cmocka_unit_test(looked_up),
+		cmocka_unit_test(not_shown),
+		cmocka_unit_test(waited_for),
+		cmocka_unit_test(new_keys),
+		cmocka_unit_test(steps),
+		cmocka_unit_test(whole_product),
+		cmocka_unit_test(ends),
+		cmocka_unit_test(repeat_refused),
+		cmocka_unit_test(unreadable),
+		cmocka_unit_test(first_refused),
+		cmocka_unit_test(declined_after_it_was_done),
+		cmocka_unit_test(behind_one_taken_back),
 	};
 
 	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);

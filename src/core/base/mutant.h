@@ -247,6 +247,9 @@ typedef enum PgwMutant
 	ORDER_NOT_SHOWN,
 	/* what a charge shows of an order that has a look-up of its own is done, open as it may be */
 	OPEN_ORDER_SHOWN,
+	/* a refund is not done when the charge shows no more than before, whatever the bank took back
+	 */
+	REFUND_TAKEN_BACK,
 	EVIDENCE_COVERED,   /* evidence may stand where the signature does not cover it */
 	EVIDENCE_AMOUNT,    /* ... and be of another amount */
 	EVIDENCE_TWO_WORDS, /* a success after a failure is taken as it is */

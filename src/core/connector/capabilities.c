@@ -118,6 +118,13 @@ pgw_capabilities_shown_may_fail(const PgwCapabilities *caps, PgwBankOp operation
 		   !PGW_MUTATED(OPEN_ORDER_SHOWN);
 }
 
+bool
+pgw_capabilities_takes_refunds_back(const PgwCapabilities *caps)
+{
+	return (caps->accepts[PGW_OP_REFUND] || caps->tells[PGW_OP_REFUND] || caps->changes_refunds) &&
+		   !PGW_MUTATED(REFUND_TAKEN_BACK);
+}
+
 int64_t
 pgw_capabilities_cancel_wait_s(const PgwCapabilities *caps, int64_t age_s)
 {

@@ -70,6 +70,7 @@ typedef struct PgwCapabilities
 	bool accepts[PGW_NOPS];
 	/* its signed notifications are its word on this operation, as it can be asked nothing */
 	bool tells[PGW_NOPS];
+	bool changes_refunds; /* ... and that what was refunded of a charge has changed */
 	/*
 	 * a charge may be pending for so long, where that is longer than any other doubt lasts; 0: it
 	 * is not
@@ -137,6 +138,12 @@ extern bool pgw_capabilities_may_hold_order(const PgwCapabilities *caps, PgwBank
  * and fail later, a charge's sum often says the same as of those that are done.
  */
 extern bool pgw_capabilities_shown_may_fail(const PgwCapabilities *caps, PgwBankOp operation);
+
+/*
+ * Does what the bank has refunded go down again, perhaps, and it has a way to say so?  Then a
+ * second refund can hide behind a first that was taken back: the charge shows as much as before.
+ */
+extern bool pgw_capabilities_takes_refunds_back(const PgwCapabilities *caps);
 
 /* How long a cancellation has to wait yet.  age_s: since what it has to come after. */
 extern int64_t pgw_capabilities_cancel_wait_s(const PgwCapabilities *caps, int64_t age_s);

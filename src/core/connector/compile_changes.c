@@ -89,5 +89,6 @@ pgw_compile_changes(PgwCompile *cc, json_object *v)
 			return false;
 		pgw_leave(cc, mark);
 	}
+	cc->connector->caps.changes_refunds = pgw_member(v, "refunded") != NULL;
 	return n->nchanges > 0 || pgw_fault(cc, "must name a type");
 }

@@ -476,6 +476,28 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 	d->error = pgw_error_find("bank_error");
 }
 
+/* Sent again, would it surely be done once, also if the lost answer was an error? */
+static bool
+key_holds(const PgwOperationInput *in)
+{
+	return !in->key_is_spent && !in->caps->keys[in->operation].forgets_errors;
+}
+
+/*
+ * The charge shows no more than before.  Can it be with the bank all the same, so that another
+ * request would come on top of it?  As an order that is not shown yet; or behind an earlier refund
+ * that the bank has taken back, which pgw has not heard of, or not yet.
+ */
+static bool
+may_be_hidden(const PgwOperationInput *in)
+{
+	if (in->op != PGW_OP_LOOKUP_CHARGE)
+		return false;
+	return (in->key_is_spent && pgw_capabilities_may_hold_order(in->caps, in->operation)) ||
+		   (in->operation == PGW_OP_REFUND && in->before > 0 && !key_holds(in) &&
+			pgw_capabilities_takes_refunds_back(in->caps));
+}
+
 /* A look-up shows that it was not done; and it counts, or not yet. */
 static void
 not_done(const PgwOperationInput *in, PgwOperationDecision *d)
@@ -486,8 +508,7 @@ not_done(const PgwOperationInput *in, PgwOperationDecision *d)
 		find_out(d, "not_known_yet");
 	else if (in->refusal != NULL)
 		refused(in, in->refusal, d);
-	else if (in->op == PGW_OP_LOOKUP_CHARGE && in->key_is_spent &&
-			 pgw_capabilities_may_hold_order(in->caps, in->operation))
+	else if (may_be_hidden(in))
 		find_out(d, "not_known_yet"); /* until it is shown, or for a person */
 	else
 	{
