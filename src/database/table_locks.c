@@ -135,7 +135,7 @@ pgw_table_raise_busy(const char *reason)
 	ereport(
 		ERROR,
 		(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
-		 errmsg("%s", pgw_error_find("worker_busy")->message),
+		 errmsg("a lock that somebody else has kept the call waiting until its time was up"),
 		 errdetail_internal("%s", busy_detail(reason)),
 		 errhint(
 			 "Nothing was sent; the call can be repeated. See who holds or awaits locks on pgw's tables in pg_locks."),

@@ -53,6 +53,8 @@ sub fault
 	return $s->state . ': ' . $s->err if $s->state !~ /^(00000|PW4\d\d|PW504|PW500)$/;
 	return '' if $s->state ne 'PW500';
 	$$told++ if $told;
+	# only of a payment can it be that the worker has not come to it
+	return $s->err if $s->err =~ /did not send the request in time/ && $s->{sql} !~ /process_payment/;
 	return $s->err =~ /"code": "worker_busy".*"retryable": true.*"reason": ".*HINT:  Nothing was sent; the call can be repeated/s ? '' : $s->err;
 }
 
