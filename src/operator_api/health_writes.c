@@ -105,7 +105,10 @@ pgw_health_check_writes(PgwHealthReport *r, const PgwExchangeStatus *s)
 		"See what was changed on pgw's tables, and the other rows.");
 }
 
-/* UPDATE and DELETE of a published table fail without one. */
+/*
+ * UPDATE and DELETE of a published table fail without a replica identity (55000), and where a list
+ * of columns or a row filter leaves out or needs what that does not hold (42P10).
+ */
 void
 pgw_health_check_publications(PgwHealthReport *r)
 {
@@ -118,11 +121,27 @@ pgw_health_check_publications(PgwHealthReport *r)
 		" AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid"
 		" AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident))");
 
+	char *narrow = pgw_health_read_text(
+		"WITH published AS (SELECT t.oid, t.prattrs, t.prqual, t.prrelid, p.pubname, c.relname, c.relreplident, ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a"
+		" WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (c.relreplident = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_index i"
+		" WHERE i.indrelid = c.oid AND i.indisvalid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)"
+		" AND a.attnum = ANY (i.indkey::int2[])))) AS identity FROM pg_catalog.pg_publication_rel t JOIN pg_catalog.pg_publication p ON p.oid = t.prpubid AND (p.pubupdate OR p.pubdelete)"
+		" JOIN pg_catalog.pg_class c ON c.oid = t.prrelid WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace AND (t.prattrs IS NOT NULL OR t.prqual IS NOT NULL))"
+		" SELECT jsonb_agg(DISTINCT jsonb_build_object('table', d.relname, 'publication', d.pubname))::text FROM published d"
+		" WHERE NOT d.identity <@ coalesce(d.prattrs::int2[], d.identity) OR EXISTS (SELECT FROM pg_catalog.pg_depend n"
+		" JOIN pg_catalog.pg_attribute a ON a.attrelid = d.prrelid AND a.attnum = n.refobjsubid WHERE n.classid = 'pg_catalog.pg_publication_rel'::pg_catalog.regclass"
+		" AND n.objid = d.oid AND n.refobjid = d.prrelid AND NOT n.refobjsubid::int2 = ANY (d.identity)"
+		" AND pg_catalog.strpos(pg_catalog.pg_get_expr(d.prqual, d.prrelid), a.attname) > 0)");
+
 	pgw_health_detail_json(r, "without_replica_identity", found != NULL ? found : "[]");
+	pgw_health_detail_json(r, "too_narrow", narrow != NULL ? narrow : "[]");
 	pgw_health_put(
-		r, "publications", found != NULL ? PGW_HEALTH_ERROR : PGW_HEALTH_OK,
-		"A publication has these tables, and they have no replica identity, so every UPDATE of them fails: "
-		"ALTER TABLE ... REPLICA IDENTITY DEFAULT, or take them out of the publication.");
+		r, "publications", found != NULL || narrow != NULL ? PGW_HEALTH_ERROR : PGW_HEALTH_OK,
+		found != NULL
+			? "A publication has these tables, and they have no replica identity, so every UPDATE of them fails: "
+			  "ALTER TABLE ... REPLICA IDENTITY DEFAULT, or take them out of the publication."
+			: "A publication has these tables with a list of columns that leaves out some of the replica identity, or with a row filter on others, so every UPDATE of them fails: "
+			  "publish them without, or for INSERT alone.");
 }
 
 /* Whose sessions begin read-only: they cannot pay. */

@@ -43,6 +43,20 @@ part($node, 'published', sub {
 	like(health($node, 'publications', 'without_replica_identity'), qr/^error\|.*\|\[\{"table": "payments", "publication": "everything"\}\]$/, 'published: named before anything fails');
 	is_told('published', '55000', 'ALTER TABLE pgw.payments REPLICA IDENTITY DEFAULT');
 	sql('DROP PUBLICATION everything');
+	for (['columns', 'TABLE pgw.payments (amount)'], ['filter', 'TABLE pgw.payments WHERE (amount > 5)'])
+	{
+		my ($name, $of) = @$_;
+		sql("CREATE PUBLICATION $name FOR $of");
+		like(health($node, 'publications', 'too_narrow'), qr/^error\|.*\|\[\{"table": "payments", "publication": "$name"\}\]$/, "published: $name");
+		is_told("published: $name", '42P10', "DROP PUBLICATION $name");
+	}
+	for ('TABLE pgw.payments (payment_id, amount)', 'TABLE pgw.payments (payment_id, amount) WHERE (payment_id IS NOT NULL)', "TABLE pgw.payments WHERE (amount > 5) WITH (publish = 'insert')")
+	{
+		sql("CREATE PUBLICATION sound FOR $_");
+		like(health($node, 'publications', 'too_narrow'), qr/^ok\|.*\|\[\]$/, "published: $_");
+		is(sql(pay()), 'captured', '... stops nothing');
+		sql('DROP PUBLICATION sound');
+	}
 });
 
 part($node, 'constraint', sub {
