@@ -3256,7 +3256,8 @@ $$
 		UNION ALL
 		SELECT 'function', m.identity, concat_ws(' ', p.prokind, l.lanname, p.prorettype::regtype, p.provolatile,
 			p.proparallel, CASE WHEN p.prosecdef THEN 'security definer' END, CASE WHEN p.proisstrict THEN 'strict' END,
-			p.proconfig, p.probin, nullif(p.prosupport::oid, 0)::regproc, md5(p.prosrc))
+			CASE WHEN p.proleakproof THEN 'leakproof' END, CASE WHEN p.proretset THEN 'set' END, p.proargmodes, p.proargnames,
+			pg_get_expr(p.proargdefaults, 0), p.proconfig, p.probin, nullif(p.prosupport::oid, 0)::regproc, md5(p.prosrc))
 		FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
 			JOIN pg_language l ON l.oid = p.prolang
 			JOIN extension x ON p.proowner = x.extowner

@@ -145,6 +145,7 @@ SELECT status FROM pgw.process_payment('short', 500, 'EUR', 'tok_ok', merchant =
 \echo :SQLSTATE
 -- a default that somebody has changed is what he has made of it
 BEGIN;
+ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 CREATE OR REPLACE FUNCTION pgw.submit_payment(client_request_id text, amount numeric, currency text, token text DEFAULT NULL, bank text DEFAULT NULL, capture text DEFAULT 'manual', reference text DEFAULT NULL,
 	metadata jsonb DEFAULT '{}', bank_fields jsonb DEFAULT '{}', expires_at timestamptz DEFAULT NULL, merchant text DEFAULT 'default', options jsonb DEFAULT '{}')
 	RETURNS pgw.payment_result AS '$libdir/pgw', 'pgw_submit_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;

@@ -1,7 +1,7 @@
 -- What DDL on pgw's own objects breaks its promises is refused, what does not is allowed: the table of docs/ddl.md. What was done while nobody refused it is found.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(112);
+SELECT plan(115);
 
 SELECT is((SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'pgw_keep_baseline'), 'A', 'the event trigger fires always');
 SELECT is_empty('SELECT * FROM pgw.baseline_faults()', 'all is as CREATE EXTENSION has made it');
@@ -81,6 +81,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER FUNCTION pgw.get_payment(uuid) PARALLEL SAFE', 'function pgw.get_payment(uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) STRICT', 'function pgw.get_payment(uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) IMMUTABLE', 'function pgw.get_payment(uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) LEAKPROOF', 'function pgw.get_payment(uuid)'),
 	('CREATE OR REPLACE FUNCTION pgw.record_baseline() RETURNS void LANGUAGE sql AS ''''', 'function pgw.record_baseline()'),
 	('SELECT pgw.record_baseline()', 'trigger pgw.baseline'),
 	('ALTER TABLE pgw.baseline DISABLE TRIGGER refuse_change', 'trigger pgw.baseline'),
@@ -93,6 +94,10 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER VIEW pgw.audit_events SET (security_invoker = true)', 'relation pgw.audit_events'),
 	('CREATE OR REPLACE VIEW pgw.alerts AS SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told, NULL::boolean AS livemode FROM pgw.alert_state a', 'relation pgw.alerts')
 ) v (statement, what) WHERE what IS NOT NULL;
+SELECT is(public.refused(replace(pg_get_functiondef(p.oid), '''immediate''::text', '''manual''::text')),
+	'baseline_changed function pgw.process_payment(' || oidvectortypes(p.proargtypes) || ')', 'another default of an argument')
+FROM pg_proc p WHERE p.oid = 'pgw.process_payment'::regproc;
+SELECT is(public.refused(pg_get_functiondef('pgw.process_payment'::regproc)), 'done', 'a function that is replaced by itself');
 
 -- allowed
 SELECT lives_ok(statement, statement) FROM (VALUES
