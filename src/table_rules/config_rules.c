@@ -22,6 +22,7 @@
 #include "base/debug_points.h"
 #include "base/error_detail.h"
 #include "base/json_writer.h"
+#include "core/base/characters.h"
 #include "core/base/money.h"
 #include "core/card/card_text.h"
 #include "core/connector/bank_url.h"
@@ -30,6 +31,8 @@
 #include "sql_function/raise_error.h"
 #include "table_rules/test_bank_rules.h"
 #include "table_rules/trigger_row.h"
+
+#define NO_CONTROLS "must not contain control characters: no call could name it"
 
 PG_FUNCTION_INFO_V1(pgw_check_connector);
 PG_FUNCTION_INFO_V1(pgw_check_merchant);
@@ -197,6 +200,12 @@ pgw_check_merchant(PG_FUNCTION_ARGS)
 							   "cannot be changed"),
 						errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
 						errhint("Insert a merchant under another name, and leave builtin out.")));
+	if (merchant != NULL && pgw_has_control(merchant, ""))
+		ereport(ERROR, (errcode(ERRCODE_PGW_VALIDATION), errmsg("the merchant is not valid"),
+						errdetail_internal(
+							"%s", pgw_json_array_of(pgw_arg_fault(
+									  NULL, "merchant", "control_characters", NO_CONTROLS))),
+						errhint("No call could name it.")));
 	return PointerGetDatum(new);
 }
 
@@ -350,6 +359,8 @@ check_bank(HeapTuple new, TupleDesc desc)
 		fault(
 			&faults, "connector",
 			psprintf("there is no connector %s in pgw.connectors", quote_literal_cstr(connector)));
+	if (name != NULL && pgw_has_control(name, ""))
+		fault(&faults, "name", NO_CONTROLS);
 	if (name != NULL && is_like_a_version(name))
 		fault(
 			&faults, "name",

@@ -51,6 +51,8 @@ INSERT INTO cases VALUES
 	('PW400', $$SELECT pgw.revoke_access(NULL, 'client')$$),
 	('PW400', $$SELECT pgw.revoke_access('pg_monitor', 'king')$$),
 	('PW400', $$INSERT INTO pgw.banks (name, connector, base_url, max_in_flight) VALUES ('e', 'none', 'ftp://x', 0)$$),
+	('PW400', $$INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES (E'a\nb', 'json', 'http://127.0.0.1:1', 'b')$$),
+	('PW400', $$INSERT INTO pgw.merchants (merchant, name) VALUES (E'a\u0085b', 'M')$$),
 	('PW400', $$INSERT INTO pgw.connectors (name, definition) VALUES ('e', '{"v": 2}')$$),
 	('PW404', $$SELECT pgw.wait_for_payment('00000000-0000-7000-8000-000000000000')$$),
 	('PW404', $$SELECT pgw.refund_payment('00000000-0000-7000-8000-000000000000', 'e')$$),
