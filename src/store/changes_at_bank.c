@@ -110,7 +110,9 @@ pgw_store_changes_due(TimestampTz now, int most, pg_uuid_t *out)
 			"SELECT DISTINCT n.transaction_id FROM pgw.notifications n"
 			" JOIN pgw.payment_transactions t ON t.transaction_id = n.transaction_id"
 			" WHERE n.change = 'waiting' AND t.status = 'Completed'"
-			" AND coalesce(n.next_look_at, n.recorded_at + " SOON_S ") <= $1 LIMIT $2",
+			" AND (coalesce(n.next_look_at, n.recorded_at + " SOON_S ") <= $1"
+			/* before the clock was set back */
+			" OR n.next_look_at IS NULL AND n.recorded_at > clock_timestamp()) LIMIT $2",
 			2, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for changes at the bank failed");
 	n = (int) SPI_processed;
