@@ -192,6 +192,7 @@ EVIDENCE_TWO_WORDS:405_evidence:both at once
 EVIDENCE_UNCLAIMED:405_evidence:a charge that pends
 BANK_REFUNDED_COUNTS:407_made_at_bank:refunds
 REPORTED_WHILE_OPEN:407_made_at_bank:beside an open refund
+NOTIFIED_TAKEN_OVER:410_taken_over_meanwhile:taken over meanwhile
 NOTIFICATION_UNFLUSHED:400_notifications:flushed
 UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body

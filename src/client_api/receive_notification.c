@@ -29,6 +29,7 @@
 
 #include "bank/bank_config.h"
 #include "base/clock.h"
+#include "base/debug_points.h"
 #include "base/new_id.h"
 #include "client_api/bounded_call.h"
 #include "core/base/mutant.h"
@@ -53,6 +54,8 @@ PG_FUNCTION_INFO_V1(pgw_receive_notification_1_0);
 
 #define TELL_AGAIN_MS 60000
 #define MAX_SEARCHED 10000 /* attempts in doubt: some ten milliseconds */
+/* a retry takes an attempt over once, hardly ever twice */
+#define READ_TRIES 10
 
 typedef struct Received
 {
@@ -322,6 +325,33 @@ find_change(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
 	}
 }
 
+/*
+ * All attempts of the payment that it is of.  A retry may take it over between our two reads: then
+ * it is of another payment, and read again.  That it cannot be for ever: each time a caller comes
+ * with the same id, and at most one of them can keep it.
+ */
+static int
+attempts_beside(const PgwBank *bank, PgwAttempt *attempt, PgwAttempt **attempts)
+{
+	pg_uuid_t id = attempt->transaction_id;
+
+	PGW_DEBUG_POINT("notification_attempt_read");
+	for (int tries = 0; tries < READ_TRIES; tries++)
+	{
+		int n = pgw_store_attempts(&attempt->payment_id, attempts);
+
+		for (int i = 0; i < n; i++)
+		{
+			if (memcmp(&(*attempts)[i].transaction_id, &id, sizeof(id)) == 0)
+				return n;
+		}
+		if (PGW_MUTATED(NOTIFIED_TAKEN_OVER) || !is_of(bank, &id, attempt))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return 0;
+}
+
 /* What of the payment is in doubt: about nothing else could the bank say anything that matters. */
 static void
 find_payment(Received *r, const PgwBank *bank)
@@ -333,12 +363,12 @@ find_payment(Received *r, const PgwBank *bank)
 	r->outcome = "unknown_payment";
 	if (!find_attempt(r, bank, &attempt))
 		return;
+	n = attempts_beside(bank, &attempt, &attempts);
 	r->has_payment = true;
 	r->payment_id = attempt.payment_id;
 	r->transaction_id = attempt.transaction_id;
 	r->amounts = compare_amount(r, &attempt);
 	r->outcome = "nothing_open";
-	n = pgw_store_attempts(&attempt.payment_id, &attempts);
 	find_request(r, bank, attempts, n);
 	if (r->request_key != NULL)
 		return;

@@ -262,6 +262,8 @@ typedef enum PgwMutant
 	/* what was given back at the bank itself is given back once more when it is asked for */
 	BANK_REFUNDED_COUNTS,
 	REPORTED_WHILE_OPEN, /* what an open refund may be counts as made at the bank */
+	/* a retry that takes the attempt over while it is matched leaves the bank's word without one */
+	NOTIFIED_TAKEN_OVER,
 	/* who answers the bank may lose in a crash what it was told we have */
 	NOTIFICATION_UNFLUSHED,
 	NOTIFIED_NOT_FOUND, /* what is not found at an id that a notification names is not there */
