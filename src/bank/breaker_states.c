@@ -10,10 +10,10 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "bank/breaker_states.h"
+#include "database/statements.h"
 #include "database/table_locks.h"
 
 static char *
@@ -31,9 +31,7 @@ pgw_breaker_states_read(PgwSavedBreaker **out)
 	int n;
 
 	pgw_table_need("bank_states", AccessShareLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute(
 			"SELECT bank, operation_group, state, failures, openings, opened_at, cooldown_from FROM pgw.bank_states",
 			true, 0) != SPI_OK_SELECT)
@@ -59,8 +57,7 @@ pgw_breaker_states_read(PgwSavedBreaker **out)
 		if (isnull)
 			s->cooldown_from = 0;
 	}
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return n;
 }
 
@@ -79,9 +76,7 @@ pgw_breaker_states_save(const PgwSavedBreaker *s)
 	if (s->cooldown_from == 0)
 		nulls[6] = 'n';
 	pgw_table_need("bank_states", RowExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute_with_args(
 			"INSERT INTO pgw.bank_states AS s (bank, operation_group, state, failures, openings, opened_at, cooldown_from)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bank, operation_group) DO UPDATE SET state = EXCLUDED.state,"
@@ -89,8 +84,7 @@ pgw_breaker_states_save(const PgwSavedBreaker *s)
 			" cooldown_from = EXCLUDED.cooldown_from, changed_at = clock_timestamp()",
 			7, types, args, nulls, false, 0) < 0)
 		elog(ERROR, "a bank's state could not be saved");
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 }
 
 void
@@ -101,13 +95,10 @@ pgw_breaker_states_forget(TimestampTz before)
 
 	pgw_table_need("bank_states", RowExclusiveLock);
 	pgw_table_need("banks", AccessShareLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute_with_args(
 			"DELETE FROM pgw.bank_states s WHERE s.changed_at < $1 AND NOT EXISTS (SELECT FROM pgw.banks b WHERE b.name = s.bank)",
 			1, types, args, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "the states of former banks could not be forgotten");
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 }

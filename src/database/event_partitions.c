@@ -21,13 +21,13 @@
 #include "partitioning/partdesc.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "base/new_id.h"
 #include "database/event_partitions.h"
 #include "database/relation_changes.h"
 #include "database/relations.h"
+#include "database/statements.h"
 #include "database/table_locks.h"
 
 /* ---- where an event lies ---- */
@@ -222,9 +222,7 @@ pgw_event_partitions_ensure(int ahead, int64 largest)
 	pgw_table_need("banks", AccessShareLock);
 	pgw_table_need("payments", AccessShareLock);
 	pgw_table_need("transaction_events", ShareUpdateExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	due = are_due();
 	if (due)
 		fine = !is_too_large(ahead, largest);
@@ -232,7 +230,6 @@ pgw_event_partitions_ensure(int ahead, int64 largest)
 		SPI_execute_with_args("SELECT pgw.ensure_event_partitions($1)", 1, types, args, NULL, false,
 							  0) < 0)
 		elog(ERROR, "the creation of event partitions failed");
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return fine;
 }

@@ -11,10 +11,10 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "observe/alert_state.h"
 #include "store/open_work.h"
@@ -35,9 +35,7 @@ pgw_alert_count(const char *kind, const char *subject, const char *bank, const c
 	bool tell;
 
 	pgw_table_need("alert_state", RowExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute_with_args(
 			"INSERT INTO pgw.alert_state AS s (kind, subject, bank, transaction_id, message, first_at, last_at, told_at, count, told)"
 			" VALUES ($1, $2, nullif($3, ''), nullif($4, '')::uuid, $5, $6, $6, $6, $8, 1)"
@@ -49,8 +47,7 @@ pgw_alert_count(const char *kind, const char *subject, const char *bank, const c
 		SPI_processed != 1)
 		elog(ERROR, "an alert could not be counted");
 	tell = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return tell;
 }
 
@@ -69,9 +66,7 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz pending, TimestampTz r
 	pgw_table_need("payment_transactions", AccessShareLock);
 	pgw_table_need("open_work", AccessShareLock);
 	pgw_table_need("open_work_mark", AccessShareLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 
 	/*
 	 * Doubt, give-back and indecision count from the first step, the capture after a commit from
@@ -113,8 +108,7 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz pending, TimestampTz r
 		a->since = DatumGetTimestampTz(SPI_getbinval(row, desc, 5, &isnull));
 		a->pending = DatumGetBool(SPI_getbinval(row, desc, 6, &isnull));
 	}
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return n;
 }
 
@@ -126,9 +120,7 @@ pgw_alert_odd_notifications(PgwOddNotification **out)
 
 	*out = NULL;
 	pgw_table_need("notifications", RowExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute("UPDATE pgw.notifications SET alerted = true WHERE notification_id IN ("
 					"SELECT notification_id FROM pgw.notifications WHERE amounts <> 'equal' AND NOT"
 					" alerted ORDER BY notification_id LIMIT " CppAsString2(
@@ -149,7 +141,6 @@ pgw_alert_odd_notifications(PgwOddNotification **out)
 		(*out)[i].bank = MemoryContextStrdup(context, SPI_getvalue(row, desc, 2));
 		(*out)[i].amounts = MemoryContextStrdup(context, SPI_getvalue(row, desc, 3));
 	}
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return n;
 }

@@ -43,6 +43,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "restore/copied_cluster.h"
 #include "restore/restored_database.h"
@@ -128,9 +129,7 @@ pgw_restored_notice(void)
 
 	if (copy == NULL || copy->reason == PGW_COPY_NONE)
 		return;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	pgw_statements_begin();
 	if (!known(copy))
 	{
 		if (has_attempts(copy))
@@ -138,8 +137,7 @@ pgw_restored_notice(void)
 		else
 			put_on_record(copy);
 	}
-	SPI_finish();
-	PopActiveSnapshot();
+	pgw_statements_end();
 }
 
 bool
@@ -150,12 +148,9 @@ pgw_restored_is_unnoticed(void)
 
 	if (copy == NULL || copy->reason == PGW_COPY_NONE)
 		return false;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	pgw_statements_begin();
 	unnoticed = !known(copy) && has_attempts(copy);
-	SPI_finish();
-	PopActiveSnapshot();
+	pgw_statements_end();
 	return unnoticed;
 }
 

@@ -9,8 +9,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/capture_reference.h"
 
@@ -23,9 +23,7 @@ pgw_store_capture_reference(const pg_uuid_t *payment_id)
 	char *reference = NULL;
 
 	pgw_table_need("payment_transactions", AccessShareLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute_with_args(
 			"SELECT bank_reference FROM pgw.payment_transactions WHERE payment_id = $1"
 			" AND kind = 'capture' AND status = 'Completed' LIMIT 2",
@@ -35,7 +33,6 @@ pgw_store_capture_reference(const pg_uuid_t *payment_id)
 		reference = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (reference != NULL)
 		reference = MemoryContextStrdup(context, reference);
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return reference;
 }

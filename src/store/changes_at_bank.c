@@ -11,8 +11,8 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/snapmgr.h"
 
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/changes_at_bank.h"
 
@@ -22,16 +22,7 @@ static void
 begin(void)
 {
 	pgw_table_need("notifications", RowExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_begin();
 }
 
 static TimestampTz
@@ -58,7 +49,7 @@ pgw_store_change_is_due(const pg_uuid_t *transaction_id, TimestampTz now, Timest
 	*latest = time_at(1, &none);
 	due = DatumGetBool(
 		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &(bool){false}));
-	end();
+	pgw_statements_end();
 	return !none && due;
 }
 
@@ -72,7 +63,7 @@ update(const char *command, const pg_uuid_t *transaction_id, TimestampTz a, Time
 	begin();
 	if (SPI_execute_with_args(command, 3, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "a change at the bank could not be marked");
-	end();
+	pgw_statements_end();
 }
 
 /* those that this transaction may change */
@@ -123,6 +114,6 @@ pgw_store_changes_due(TimestampTz now, int most, pg_uuid_t *out)
 		out[i] =
 			*DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	}
-	end();
+	pgw_statements_end();
 	return n;
 }

@@ -19,11 +19,11 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "core/base/mutant.h"
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/clock_set_back.h"
 
@@ -92,13 +92,10 @@ pgw_store_take_back_times(TimestampTz now, int most)
 	pgw_table_need("payment_transactions", RowExclusiveLock);
 	/* what the statement changes there is changed here, too, by its trigger */
 	pgw_table_need("open_work", RowExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute_with_args(STATEMENT, 3, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "the times of attempts could not be taken back");
 	n = SPI_processed;
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return n;
 }

@@ -16,9 +16,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/find_due.h"
 
@@ -45,9 +45,7 @@ static void
 ask(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *args)
 {
 	pgw_table_need("open_work", AccessShareLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (*plan == NULL)
 	{
 		SPIPlanPtr fresh = SPI_prepare(sql, nargs, types);
@@ -58,13 +56,6 @@ ask(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *args)
 	}
 	if (SPI_execute_plan(*plan, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for due attempts failed");
-}
-
-static void
-answered(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
 }
 
 static Datum
@@ -122,7 +113,7 @@ pgw_store_next_bank(const char *after, char *bank, Size size)
 		d = value(0, 1, &isnull);
 	if (!isnull)
 		strlcpy(bank, TextDatumGetCString(d), size);
-	answered();
+	pgw_statements_end();
 	return !isnull;
 }
 
@@ -153,7 +144,7 @@ pgw_store_begun(const char *bank, const int places[PGW_NLANES], TimestampTz now,
 
 		*cut |= ++of_lane[lane] >= places[lane];
 	}
-	answered();
+	pgw_statements_end();
 	for (int lane = 0; lane < PGW_LANE_QUEUED; lane++)
 		*cut |= places[lane] == 0; /* not asked for */
 
@@ -164,7 +155,7 @@ pgw_store_begun(const char *bank, const int places[PGW_NLANES], TimestampTz now,
 		" ORDER BY t.next_step_at LIMIT 1) x",
 		2, types, args);
 	*next = first_time();
-	answered();
+	pgw_statements_end();
 	return n;
 }
 
@@ -225,7 +216,7 @@ pgw_store_waiting(const char *bank, PgwKind kind, const char *after, int most, i
 		strlcpy(last, name, size);
 	}
 	*cut |= *merchants >= most;
-	answered();
+	pgw_statements_end();
 	return n;
 }
 
@@ -244,14 +235,14 @@ pgw_store_expired(TimestampTz now, PgwDue *due, int max, TimestampTz *next)
 		" ORDER BY t.expires_at LIMIT $2",
 		2, types, args);
 	n = take(due, max);
-	answered();
+	pgw_statements_end();
 	ask(&plan_next,
 		"SELECT t.expires_at" OPEN_WORK
 		"t.expires_at IS NOT NULL AND t.status = 'Created' AND t.expires_at > $1"
 		" ORDER BY t.expires_at LIMIT 1",
 		1, types, args);
 	*next = first_time();
-	answered();
+	pgw_statements_end();
 	return n;
 }
 
@@ -271,6 +262,6 @@ pgw_store_left(const pg_uuid_t *after, PgwDue *due, int max)
 		" SELECT transaction_id FROM open WHERE transaction_id > $1 ORDER BY transaction_id LIMIT $2",
 		2, types, args);
 	n = take(due, max);
-	answered();
+	pgw_statements_end();
 	return n;
 }

@@ -14,11 +14,11 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "core/base/uuid7.h"
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/forget_notifications.h"
 
@@ -45,9 +45,7 @@ pgw_store_forget_notifications(TimestampTz now, int most)
 
 	pgw_table_need("notifications", RowExclusiveLock);
 	pgw_uuid7_first_of((uint64) (timestamptz_to_time_t(before)) * 1000, first_kept.data);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_statements_begin();
 	if (SPI_execute_with_args(
 			"DELETE FROM pgw.notifications WHERE notification_id IN (SELECT notification_id"
 			" FROM pgw.notifications WHERE notification_id < $1 ORDER BY notification_id LIMIT $2"
@@ -55,7 +53,6 @@ pgw_store_forget_notifications(TimestampTz now, int most)
 			2, types, args, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "old notifications could not be deleted");
 	n = SPI_processed;
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_end();
 	return n;
 }

@@ -32,7 +32,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -41,6 +40,7 @@
 #include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/open_work.h"
 #include "store/table_rows_internal.h"
@@ -293,16 +293,7 @@ begin(LOCKMODE mode)
 	pgw_table_need("payment_transactions", AccessShareLock);
 	pgw_table_need("open_work", mode);
 	pgw_table_need("open_work_mark", mode);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_begin();
 }
 
 void
@@ -319,7 +310,7 @@ pgw_store_read_mark(pg_uuid_t *mark)
 			mark,
 			DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)),
 			UUID_LEN);
-	end();
+	pgw_statements_end();
 }
 
 void
@@ -335,7 +326,7 @@ pgw_store_write_mark(const pg_uuid_t *mark)
 				   " DO UPDATE SET below = excluded.below, moved_at = excluded.moved_at"
 				   " WHERE m.below < excluded.below",
 				   1, types, args, false, SPI_OK_INSERT);
-	end();
+	pgw_statements_end();
 }
 
 int
@@ -368,7 +359,7 @@ pgw_store_find_unlisted(const pg_uuid_t *from, const pg_uuid_t *before, pg_uuid_
 			DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)),
 			UUID_LEN);
 	}
-	end();
+	pgw_statements_end();
 	return n;
 }
 
@@ -388,6 +379,6 @@ pgw_store_forget_ended(void)
 		" AND t.status IN ('Completed', 'Failed', 'Refunded') AND t.next_step_at IS NULL"
 		" FOR UPDATE OF w SKIP LOCKED))",
 		0, NULL, NULL, false, SPI_OK_DELETE);
-	end();
+	pgw_statements_end();
 	return n;
 }

@@ -12,9 +12,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/said_by_bank.h"
 
@@ -40,16 +40,7 @@ static void
 begin(void)
 {
 	pgw_table_need("notifications", RowExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_begin();
 }
 
 static char *
@@ -101,7 +92,7 @@ pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out)
 	*out = n > 0 ? MemoryContextAllocZero(context, n * sizeof(PgwEvidence)) : NULL;
 	for (int i = 0; i < n; i++)
 		read_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, context, &(*out)[i]);
-	end();
+	pgw_statements_end();
 	return n;
 }
 
@@ -116,7 +107,7 @@ pgw_store_evidence_is(const pg_uuid_t *notification_id, const char *becomes)
 			"UPDATE pgw.notifications SET evidence = $2 WHERE notification_id = $1", 2, types, args,
 			NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "evidence could not be marked");
-	end();
+	pgw_statements_end();
 }
 
 void
@@ -132,7 +123,7 @@ pgw_store_evidence_used(const pg_uuid_t *notification_id)
 			" AND evidence = 'waiting' FOR UPDATE SKIP LOCKED)",
 			1, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "evidence could not be marked");
-	end();
+	pgw_statements_end();
 }
 
 int
@@ -157,6 +148,6 @@ pgw_store_evidence_waiting(TimestampTz before, int most, pg_uuid_t *out)
 	for (int i = 0; i < n; i++)
 		out[i] =
 			*DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-	end();
+	pgw_statements_end();
 	return n;
 }

@@ -10,9 +10,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "database/statements.h"
 #include "database/table_locks.h"
 #include "test_bank/ledger_table.h"
 
@@ -183,16 +183,7 @@ static void
 begin_statements(void)
 {
 	pgw_table_need("test_bank_ledger", RowExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end_statements(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
+	pgw_statements_begin();
 }
 
 void
@@ -220,7 +211,7 @@ pgw_ledger_load(PgwTestLedger *ledger, const PgwTestOrder *order)
 
 		read_entry(&ledger->entries[i], &r, context);
 	}
-	end_statements();
+	pgw_statements_end();
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -315,5 +306,5 @@ pgw_ledger_save(const PgwTestLedger *ledger)
 		if (ledger->entries[i].is_new || ledger->entries[i].changed)
 			save(&ledger->entries[i]);
 	}
-	end_statements();
+	pgw_statements_end();
 }
