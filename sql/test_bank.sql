@@ -40,6 +40,8 @@ INSERT INTO pgw.banks (name, connector, base_url, secret, account) VALUES ('shad
 \echo :SQLSTATE
 UPDATE pgw.banks SET account = 'test' WHERE name = 'real';
 \echo :SQLSTATE
+INSERT INTO pgw.banks (name, connector, base_url, livemode, account) VALUES ('light', 'test', 'test:', false, 'both'), ('shadow', 'json', 'https://bank.example', true, 'both');
+\echo :SQLSTATE
 
 -- by name; not by priority, where there is a real bank
 SELECT (p).status, (p).bank FROM (SELECT pay('inside', bank => 'test') AS p OFFSET 0) s;

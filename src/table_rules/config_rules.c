@@ -41,24 +41,11 @@ PG_FUNCTION_INFO_V1(pgw_config_changed);
 
 static bool config_changed = false; /* by the transaction in progress */
 
-/* SELECT EXISTS (...) with one text argument. */
+/* With one text argument. */
 static bool
 row_exists(const char *sql, const char *arg)
 {
-	Oid types[1] = {TEXTOID};
-	Datum values[1];
-	bool isnull;
-	bool found;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	values[0] = CStringGetTextDatum(arg);
-	if (SPI_execute_with_args(sql, 1, types, values, NULL, false, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
-		elog(ERROR, "could not look up %s", arg);
-	found = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return found;
+	return pgw_trigger_any_row(sql, 1, (Oid[]){TEXTOID}, (Datum[]){CStringGetTextDatum(arg)});
 }
 
 /* Built-in connectors are the extension scripts' alone. */
@@ -160,9 +147,8 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 	if (!creating_extension)
 		refuse_builtin(old, new, desc);
 	if (old != NULL && (new == NULL || !pgw_trigger_same(old, new, desc, "name")) &&
-		row_exists(
-			"SELECT EXISTS (SELECT FROM pgw.banks WHERE connector OPERATOR(pg_catalog.=) $1)",
-			pgw_trigger_text(old, desc, "name")))
+		row_exists("SELECT FROM pgw.banks WHERE connector OPERATOR(pg_catalog.=) $1",
+				   pgw_trigger_text(old, desc, "name")))
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_RULE),
 				 errmsg("connector \"%s\" is used by a bank", pgw_trigger_text(old, desc, "name")),
@@ -353,9 +339,7 @@ check_bank(HeapTuple new, TupleDesc desc)
 	 * connectors then
 	 */
 	if (connector != NULL && check_function_bodies &&
-		!row_exists(
-			"SELECT EXISTS (SELECT FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1)",
-			connector))
+		!row_exists("SELECT FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1", connector))
 		fault(
 			&faults, "connector",
 			psprintf("there is no connector %s in pgw.connectors", quote_literal_cstr(connector)));

@@ -65,21 +65,14 @@ was_of_other_mode(const char *name, bool livemode)
 {
 	Oid types[2] = {TEXTOID, BOOLOID};
 	Datum values[2] = {CStringGetTextDatum(name), BoolGetDatum(livemode)};
-	bool found;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(
-			"SELECT FROM pgw.bank_versions v WHERE v.bank OPERATOR(pg_catalog.=) $1"
-			" AND v.livemode OPERATOR(pg_catalog.<>) $2"
-			" UNION ALL SELECT FROM pgw.open_work w JOIN pgw.payment_transactions t"
-			" ON t.transaction_id OPERATOR(pg_catalog.=) w.transaction_id"
-			" WHERE w.bank OPERATOR(pg_catalog.=) $1 AND t.livemode OPERATOR(pg_catalog.<>) $2",
-			2, types, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "the versions of banks could not be looked at");
-	found = SPI_processed > 0;
-	SPI_finish();
-	return found;
+	return pgw_trigger_any_row(
+		"SELECT FROM pgw.bank_versions v WHERE v.bank OPERATOR(pg_catalog.=) $1"
+		" AND v.livemode OPERATOR(pg_catalog.<>) $2"
+		" UNION ALL SELECT FROM pgw.open_work w JOIN pgw.payment_transactions t"
+		" ON t.transaction_id OPERATOR(pg_catalog.=) w.transaction_id"
+		" WHERE w.bank OPERATOR(pg_catalog.=) $1 AND t.livemode OPERATOR(pg_catalog.<>) $2",
+		2, types, values);
 }
 
 /*
@@ -114,21 +107,14 @@ account_is_of_other_mode(const char *account, const char *name, bool livemode)
 	Oid types[3] = {TEXTOID, TEXTOID, BOOLOID};
 	Datum values[3] = {CStringGetTextDatum(account), CStringGetTextDatum(name),
 					   BoolGetDatum(livemode)};
-	bool found;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	/* a bank that is gone has left its charges' ids in bank_references */
-	if (SPI_execute_with_args(
-			"SELECT FROM pgw.banks b WHERE coalesce(b.account, b.name) OPERATOR(pg_catalog.=) $1"
-			" AND b.name OPERATOR(pg_catalog.<>) $2 AND b.livemode OPERATOR(pg_catalog.<>) $3"
-			" UNION ALL SELECT FROM pgw.bank_versions v WHERE v.account OPERATOR(pg_catalog.=) $1"
-			" AND v.bank OPERATOR(pg_catalog.<>) $2 AND v.livemode OPERATOR(pg_catalog.<>) $3",
-			3, types, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "the accounts of banks could not be looked at");
-	found = SPI_processed > 0;
-	SPI_finish();
-	return found;
+	return pgw_trigger_any_row(
+		"SELECT FROM pgw.banks b WHERE coalesce(b.account, b.name) OPERATOR(pg_catalog.=) $1"
+		" AND b.name OPERATOR(pg_catalog.<>) $2 AND b.livemode OPERATOR(pg_catalog.<>) $3"
+		" UNION ALL SELECT FROM pgw.bank_versions v WHERE v.account OPERATOR(pg_catalog.=) $1"
+		" AND v.bank OPERATOR(pg_catalog.<>) $2 AND v.livemode OPERATOR(pg_catalog.<>) $3",
+		3, types, values);
 }
 
 /*

@@ -1,5 +1,6 @@
 /*
- * trigger_row.c - what a trigger of ours was called for, and the columns of its rows by name
+ * trigger_row.c - what a trigger of ours was called for, the columns of its rows by name, and other
+ * rows beside
  *
  * Owns: the places where columns were found last.
  */
@@ -124,6 +125,20 @@ pgw_trigger_same(HeapTuple old, HeapTuple new, TupleDesc desc, const char *name)
 	if (oldnull || newnull)
 		return oldnull && newnull;
 	return same_value(TupleDescAttr(desc, attno - 1), oldval, newval);
+}
+
+bool
+pgw_trigger_any_row(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	bool found;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "a rule could not look at other rows: %s", sql);
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
 }
 
 void

@@ -29,6 +29,12 @@ extern bool pgw_trigger_bool(HeapTuple tuple, TupleDesc desc, const char *name);
 extern bool pgw_trigger_same(HeapTuple old, HeapTuple new, TupleDesc desc, const char *name);
 
 /*
+ * Does this query give a row?  It sees what the statement that the trigger is called for has done
+ * to the rows before this one, too.
+ */
+extern bool pgw_trigger_any_row(const char *sql, int nargs, Oid *types, Datum *values);
+
+/*
  * A row taken apart once, for who asks for many columns of a wide one: to find one column is to go
  * through those before it.
  */
