@@ -19,9 +19,7 @@ my ($published, %told);
 sub adyen_row
 {
 	my ($node, $bank) = @_;
-	my $file = $node->basedir . '/secrets/adyen-hooks';
-	append_to_file($file, "$KEY\n") unless -e $file;
-	chmod 0600, $file;
+	secret_file($node, 'adyen-hooks', $KEY);
 	return (base_url => "$bank->{url}/adyen", notification_secret => 'adyen-hooks', settings => '{"merchant_account": "PgwTests", "return_url": "https://shop.example/"}');
 }
 

@@ -136,9 +136,7 @@ sub echo_node
 {
 	$bank = scripted_bank(\&answer);
 	$node = pgw_node('echoes', debug => 1, conf => "restart_after_crash = on\nfsync = off\nwal_writer_delay = 10s\nwal_level = logical\nlog_min_messages = debug1\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n");
-	my $secret = $node->basedir . '/secrets/echo';
-	append_to_file($secret, "$key\n");
-	chmod 0600, $secret;
+	secret_file($node, 'echo', $key);
 	pgw_setup($node);
 
 	my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' }, { status => 200, when => { '/state' => 'wait' }, outcome => 'pending' });
@@ -168,10 +166,7 @@ sub echo_node
 # The file of the bank's key has another one, and the worker has seen it: only then the bank answers what is held.
 sub change_key
 {
-	my $secret = $node->basedir . '/secrets/echo';
-	append_to_file("$secret.next", "$next_key\n");
-	chmod 0600, "$secret.next";
-	rename "$secret.next", $secret or die $!;
+	secret_file($node, 'echo', $next_key);
 	wait_until(sub { slurp_file($node->logfile) =~ /the secret of bank "echo" was read again/ }, 30) or die 'the key was not read again';
 	append_to_file($key_changed, '');
 	return;

@@ -1,11 +1,13 @@
-# PgwNotifying - connectors for banks that notify, made of the one of the reference protocol: SQL that creates them, and the file of the secret.
+# PgwNotifying - banks that notify: connectors made of the one of the reference protocol, as SQL that creates them, and the rest of such a bank.
 package PgwNotifying;
 
 use strict;
 use warnings;
 use Exporter 'import';
+use PgwPostman;
+use PgwTest;
 
-our @EXPORT = qw(asking_connector told_connector secret_file);
+our @EXPORT = qw(asking_connector told_connector notifying_bank);
 
 # One whose lost charges are never sent again: only look-ups tell.
 sub asking_connector
@@ -28,16 +30,16 @@ sub told_connector
 		'{notifications,evidence}', '[$evidence]'), $refund), $capture), $void) FROM pgw.connectors WHERE name = 'json'";
 }
 
-# In the folder of the secrets, as only the server may read it.
-sub secret_file
+# The bank: its connector, as told_connector($name) has it, its row, and its simulator, which notifies and has these settings besides.  Returns who brings what it says.
+sub notifying_bank
 {
-	my ($node, $name, $value) = @_;
-	my $file = $node->basedir . "/secrets/$name";
-	open my $f, '>', $file or die "$file: $!";
-	print $f "$value\n";
-	close $f;
-	chmod 0600, $file;
-	return;
+	my ($node, $bank, $name, $connector, %settings) = @_;
+	my $key = 'hook-secret';
+	secret_file($node, 'hooks', $key);
+	$node->safe_psql('postgres', "$connector;
+		INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, request_timeout) VALUES ('$name', '$name', '$bank->{url}', 'bank', 'hooks', '5s')");
+	bank_control($bank, 'settings', { notifies => $key, %settings });
+	return PgwPostman->new(url => $bank->{url}, bank => $name);
 }
 
 1;

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until never busy in_time pay_sql events
+our @EXPORT = qw(pgw_node secret_file pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until never busy in_time pay_sql events
   reconcile is_reconciled wait_rest is_sound wait_worker psql_start child_process
   debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of comes_to charges_of kept_charges refunds_of
   spelt $CARD $SPELT $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
@@ -44,13 +44,23 @@ sub pgw_node
 	$node->append_conf('postgresql.conf', "$conf\nlog_parameter_max_length = 0\nlog_statement = none\npgw.breaker_failures = 10000\n" . ($o{conf} // ''));
 	my $secrets = $node->basedir . '/secrets';
 	mkdir $secrets, 0700;
-	open my $f, '>', "$secrets/bank" or die $!;
-	print $f "test-secret\n";
-	close $f;
-	chmod 0600, "$secrets/bank";
+	secret_file($node, 'bank', 'test-secret');
 	$node->append_conf('postgresql.conf', "pgw.secrets_dir = '$secrets'\n");
 	$node->start if $o{start} // 1;
 	return $node;
+}
+
+# A file of the node's secrets, with these lines, as only the server may read it; one that is there is replaced as a whole.
+sub secret_file
+{
+	my ($node, $name, @lines) = @_;
+	my $file = $node->basedir . "/secrets/$name";
+	open my $f, '>', "$file.new" or die "$file.new: $!";
+	print $f map { "$_\n" } @lines;
+	close $f;
+	chmod 0600, "$file.new";
+	rename "$file.new", $file or die "$file: $!";
+	return;
 }
 
 # CREATE EXTENSION, register the bank, wait for the worker.

@@ -166,11 +166,7 @@ part($node, 'the payments row is busy', sub {
 
 # What is planned comes in an hour or later: what becomes known has been asked for.
 part($node, 'a notification', sub {
-	my $file = $node->basedir . '/secrets/hooks';
-	open my $f, '>', $file or die $!;
-	print $f "hook-secret\n";
-	close $f;
-	chmod 0600, $file;
+	secret_file($node, 'hooks', 'hook-secret');
 	sql(q{UPDATE pgw.connectors SET definition = definition::jsonb || '{"notifications": {"signature": {"scheme": "hmac_body", "header": "X-Signature", "as": "hex"},
 			"identity": "/id", "type": "/type", "fields": {"reference": "/reference"}}}' WHERE name = 'accepting';
 		UPDATE pgw.banks SET notification_secret = 'hooks' WHERE name = 'bank'});

@@ -10,8 +10,7 @@ use Test::More;
 
 my $ledgers = PgwLedgers->new('versions');
 my ($node, $old, $new) = @$ledgers{qw(node old new)};
-append_to_file($node->basedir . '/secrets/wrong', "not-the-key\n");
-chmod 0600, $node->basedir . '/secrets/wrong';
+secret_file($node, 'wrong', 'not-the-key');
 
 part($node, 'address', sub {
 	$ledgers->add_bank('moved');

@@ -15,8 +15,7 @@ use Test::More;
 my $SECRET = 'whsec_test';
 my $node = pgw_node('hooks', conf => "listen_addresses = '127.0.0.1'\nfsync = off\n");
 pgw_setup($node);
-append_to_file($node->basedir . '/secrets/hooks', "$SECRET\n");
-chmod 0600, $node->basedir . '/secrets/hooks';
+secret_file($node, 'hooks', $SECRET);
 # a bank that is disabled may still send; and somebody who holds the table for a second makes the call fail
 $node->safe_psql('postgres', q{INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode, enabled)
 		VALUES ('hooked', 'stripe', 'https://bank.example', 'bank', 'hooks', false, false);

@@ -16,15 +16,7 @@ my $secrets = $node->basedir . '/secrets';
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
-sub write_secret
-{
-	my (@lines) = @_;
-	open my $f, '>', "$secrets/hooks.new" or die $!;
-	print $f map { "$_\n" } @lines;
-	close $f;
-	chmod 0600, "$secrets/hooks.new";
-	rename "$secrets/hooks.new", "$secrets/hooks" or die $!;
-}
+sub write_secret { return secret_file($node, 'hooks', @_) }
 
 # Stripe without a key of the charge, so that nothing can be found out by a repetition: the search lags behind, as it may for an hour.
 write_secret($SECRET);

@@ -84,11 +84,7 @@ sub expect_batches
 {
 	notifications('{"items": "/items", "signature": {"scheme": "hmac_fields", "at": "/signature", "fields": ["/id", "/charge", "/value", "/code"], "separator": ":", "as": "base64",
 		"key_as": "hex"}, "identity": ["/id", "/code"], "type": "/code", "fields": {"bank_reference": "/charge", "livemode": {"at": "/live", "live": "true", "test": "false"}}}');
-	my $file = $node->basedir . '/secrets/hooks';
-	open my $f, '>', $file or die $!;
-	print $f "$KEY\n";
-	close $f;
-	chmod 0600, $file;
+	secret_file($node, 'hooks', $KEY);
 	sql("UPDATE pgw.banks SET notification_secret = 'hooks' WHERE name = 'bank'");
 	return;
 }

@@ -42,13 +42,7 @@ sql(qq(INSERT INTO pgw.connectors (name, definition) SELECT 'told', jsonb_set(js
 		VALUES ('told', 'told', '$bank->{url}', 'bank', 'hooks', false, 900, '5s');
 	SELECT pgw.grant_access('postgres', 'operator')));
 bank_control($bank, 'settings', { accepts => [qw(capture refund)] });
-{
-	my $file = $node->basedir . '/secrets/hooks';
-	open my $f, '>', $file or die $!;
-	print $f "$KEY\n";
-	close $f;
-	chmod 0600, $file;
-}
+secret_file($node, 'hooks', $KEY);
 
 my $count = 0;
 

@@ -9,20 +9,15 @@ use PgwPostman;
 use PgwTest;
 use Test::More;
 
-my $KEY = 'hook-secret';
 # what is planned comes in an hour: whatever becomes known in a test was told
 my $node = pgw_node('notifying', conf => "fsync = off\nautovacuum = off\npgw.retry_base_delay = '1h'\npgw.retry_max_delay = '1d'\npgw.recovery_interval = '1d'\npgw.compensation_delay = '50ms'\n");
 my %bank = map { $_ => bank_start('--seed', $_ eq 'asked' ? 1 : 2) } qw(asked told);
-my %postman = map { $_ => PgwPostman->new(url => $bank{$_}{url}, bank => $_) } keys %bank;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 pgw_setup($node);
-secret_file($node, 'hooks', $KEY);
-sql(asking_connector('asked'));
-sql(told_connector('told'));
-sql("INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode, request_timeout) VALUES ('$_', '$_', '$bank{$_}{url}', 'bank', 'hooks', true, '5s')") for keys %bank;
-bank_control($bank{asked}, 'settings', { notifies => $KEY });
-bank_control($bank{told}, 'settings', { notifies => $KEY, accepts => [qw(charge authorize capture void refund)], accepted_ms => 20 });
+my %postman = (
+	asked => notifying_bank($node, $bank{asked}, 'asked', asking_connector('asked')),
+	told => notifying_bank($node, $bank{told}, 'told', told_connector('told'), accepts => [qw(charge authorize capture void refund)], accepted_ms => 20));
 
 sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = '$_[0]' ORDER BY transaction_id DESC LIMIT 1") }
 sub payment { return sql("SELECT concat_ws(' ', status, captured_amount, refunded_amount, refund_pending_amount) FROM pgw.find_payment('$_[0]')") }

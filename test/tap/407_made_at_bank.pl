@@ -22,13 +22,7 @@ sql(q(INSERT INTO pgw.connectors (name, definition) SELECT 'told', jsonb_set(def
 	  . "INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode, priority, request_timeout)
 		VALUES ('told', 'told', '$bank->{url}', 'bank', 'hooks', false, 900, '5s');
 	SELECT pgw.grant_access('postgres', 'operator')");
-{
-	my $file = $node->basedir . '/secrets/hooks';
-	open my $f, '>', $file or die $!;
-	print $f "$KEY\n";
-	close $f;
-	chmod 0600, $file;
-}
+secret_file($node, 'hooks', $KEY);
 
 sub charge_id { return sql("SELECT bank_reference FROM pgw.payments WHERE client_request_id = '$_[0]'") }
 

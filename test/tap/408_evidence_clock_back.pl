@@ -8,22 +8,17 @@ use PgwServerClock;
 use PgwTest;
 use Test::More;
 
-my $KEY = 'hook-secret';
 my $node = pgw_node('clock_back_evidence', start => 0, conf => "fsync = off\n");
 my $bank = bank_start();
-my $postman = PgwPostman->new(url => $bank->{url}, bank => 'told');
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = 'o'") }
 
 set_server_clock($node, 3600);
 start_with_clock($node);
 pgw_setup($node);
-secret_file($node, 'hooks', $KEY);
-sql(told_connector('told'));
+my $postman = notifying_bank($node, $bank, 'told', told_connector('told'), accepts => ['charge'], accepted_ms => 20);
 # the bank's clock is the real one
 sql(q(UPDATE pgw.connectors SET definition = jsonb_set(definition::jsonb, '{notifications,signature,tolerance_seconds}', '7200') WHERE name = 'told'));
-sql("INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode) VALUES ('told', 'told', '$bank->{url}', 'bank', 'hooks', true)");
-bank_control($bank, 'settings', { notifies => $KEY, accepts => ['charge'], accepted_ms => 20 });
 sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'o', bank => 'told', amount => 1000));
 ok(wait_until(sub { attempt() eq 'BankUnknown' }, 60), 'the charge pends');
 change_settings($node, 'pgw.worker_mode' => 'paused');

@@ -11,21 +11,16 @@ use PgwSession;
 use PgwTest;
 use Test::More;
 
-my $KEY = 'hook-secret';
 # what is planned comes in an hour: whatever becomes known in a test was told
 my $node = pgw_node('endpoint_killed', conf => "fsync = off\nautovacuum = off\npgw.retry_base_delay = '1h'\npgw.retry_max_delay = '1d'\npgw.recovery_interval = '1d'\n");
 my %bank = map { $_ => bank_start('--seed', $_ eq 'asked' ? 1 : 2) } qw(asked told);
-my %postman = map { $_ => PgwPostman->new(url => $bank{$_}{url}, bank => $_) } keys %bank;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 pgw_setup($node);
-secret_file($node, 'hooks', $KEY);
-sql(asking_connector('asked'));
-sql(told_connector('told'));
-sql("INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode, request_timeout) VALUES ('$_', '$_', '$bank{$_}{url}', 'bank', 'hooks', true, '5s')") for keys %bank;
+my %postman = (
+	asked => notifying_bank($node, $bank{asked}, 'asked', asking_connector('asked')),
+	told => notifying_bank($node, $bank{told}, 'told', told_connector('told'), accepts => [qw(charge capture void refund)], accepted_ms => 20));
 sql("CREATE ROLE shop LOGIN; SELECT pgw.grant_access('shop', 'client')");
-bank_control($bank{asked}, 'settings', { notifies => $KEY });
-bank_control($bank{told}, 'settings', { notifies => $KEY, accepts => [qw(charge capture void refund)], accepted_ms => 20 });
 
 # ---- the endpoint, in a process of its own
 

@@ -8,18 +8,13 @@ use PgwSession;
 use PgwTest;
 use Test::More;
 
-my $KEY = 'hook-secret';
 my $node = pgw_node('taken_over', debug => 1, conf => "fsync = off\npgw.compensation_delay = '1h'\n");
 my $bank = bank_start();
-my $postman = PgwPostman->new(url => $bank->{url}, bank => 'told');
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = 'o'") }
 
 pgw_setup($node, $bank);
-secret_file($node, 'hooks', $KEY);
-sql(told_connector('told'));
-sql("INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret) VALUES ('told', 'told', '$bank->{url}', 'bank', 'hooks')");
-bank_control($bank, 'settings', { notifies => $KEY, accepts => ['charge'], accepted_ms => 20 });
+my $postman = notifying_bank($node, $bank, 'told', told_connector('told'), accepts => ['charge'], accepted_ms => 20);
 
 part($node, 'taken over meanwhile', sub {
 	my $pay = 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'o', bank => 'told', amount => 1000, timeout => '500ms');
