@@ -1,13 +1,12 @@
-# PgwNotifying - banks that notify: connectors made of the one of the reference protocol, as SQL that creates them, and the rest of such a bank.
+# PgwNotifying - connectors of banks that notify, made of the one of the reference protocol, as SQL that creates them.  Chaos uses it, too, which has no
+# server of the TAP tests'.
 package PgwNotifying;
 
 use strict;
 use warnings;
 use Exporter 'import';
-use PgwPostman;
-use PgwTest;
 
-our @EXPORT = qw(asking_connector told_connector notifying_bank);
+our @EXPORT = qw(asking_connector told_connector);
 
 # One whose lost charges are never sent again: only look-ups tell.
 sub asking_connector
@@ -28,18 +27,6 @@ sub told_connector
 	return "INSERT INTO pgw.connectors (name, definition) SELECT '$name', jsonb_insert(jsonb_insert(jsonb_insert(jsonb_set(
 		definition::jsonb #- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{operations,cancel}' #- '{capabilities,lookup_consistent_after_seconds}',
 		'{notifications,evidence}', '[$evidence]'), $refund), $capture), $void) FROM pgw.connectors WHERE name = 'json'";
-}
-
-# The bank: its connector, as told_connector($name) has it, its row, and its simulator, which notifies and has these settings besides.  Returns who brings what it says.
-sub notifying_bank
-{
-	my ($node, $bank, $name, $connector, %settings) = @_;
-	my $key = 'hook-secret';
-	secret_file($node, 'hooks', $key);
-	$node->safe_psql('postgres', "$connector;
-		INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, request_timeout) VALUES ('$name', '$name', '$bank->{url}', 'bank', 'hooks', '5s')");
-	bank_control($bank, 'settings', { notifies => $key, %settings });
-	return PgwPostman->new(url => $bank->{url}, bank => $name);
 }
 
 1;

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use PgwNotifying;
+use PgwNotifyingBank;
 use PgwPostman;
 use PgwTest;
 use Test::More;

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use PgwNotifying;
+use PgwNotifyingBank;
 use PgwPostman;
 use PgwServerClock;
 use PgwTest;

@@ -6,6 +6,7 @@ use lib 'test/lib';
 use IO::Socket::INET;
 use JSON::PP;
 use PgwNotifying;
+use PgwNotifyingBank;
 use PgwPostman;
 use PgwSession;
 use PgwTest;
