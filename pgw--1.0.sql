@@ -685,7 +685,8 @@ COMMENT ON COLUMN pgw.payment_transactions.bank_requested IS
 	'The bank that the caller named; NULL: it was left to pgw.';
 COMMENT ON COLUMN pgw.payment_transactions.reference IS 'The merchant''s own reference, as the caller gave it.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_fields IS
-	'A JSON object that the caller gave: values for the connector''s template. NULL: none.';
+	'A JSON object that the caller gave: values for the connector''s template; its member pgw.trace is the trace that the '
+	'call is part of. NULL: none.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_key IS
 	'Our reference and idempotency key of the operation at the bank, 32 hexadecimal digits; NULL: those of '
 	'transaction_id.';

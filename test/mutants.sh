@@ -160,6 +160,8 @@ TOKEN_DISGUISED:228_token_objects:encoded once more
 CUSTOMER_REPEATED:229_customer:lost answer
 CUSTOMER_IN_SLOT:229_customer:in memory
 CUSTOMER_SUBMITTED:229_customer:refused
+TRACE_CARD:132_correlation_id:cards in a trace
+TRACE_OWN_CARD:132_correlation_id:cards in a trace
 SECRET_NAMES:226_request_language:secrets by name
 REPLAY_NOW:226_request_language:time and nonce
 CARD_PART:289_bank_echoes:approvals

@@ -240,6 +240,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	PgwConnectorError err = {.message = ""};
 	const char *code = NULL;
 	TimestampTz when;
+	PgwTrace trace;
 	PgwRetryKind kind = retry_kind(attempt, step, op);
 
 	Assert(attempt->place.held && step->call == NULL);
@@ -275,6 +276,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	}
 	step->call->token_owed = kind == PGW_FIRST_TRY && pgw_breaker_group(op) == PGW_BREAKER_LOOKUPS;
 	pgw_lanes_give_up(&step->place); /* its call takes it */
+	pgw_call_trace(params, attempt->bank_fields, &trace);
 	if (pgw_call_render(step->call, bank, params, &code, &err))
 	{
 		step->call->put_off_since = attempt->put_off_since;

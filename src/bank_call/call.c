@@ -309,6 +309,16 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 }
 
 void
+pgw_call_trace(PgwCallParams *params, const char *bank_fields, PgwTrace *trace)
+{
+	if (!pgw_trace_of_fields(bank_fields, trace))
+		return;
+	params->traceparent = pgw_trace_header(trace->parent);
+	if (params->traceparent != NULL)
+		params->tracestate = pgw_trace_header(trace->state);
+}
+
+void
 pgw_calls_forget_slots(dlist_head *calls)
 {
 	dlist_iter iter;

@@ -17,6 +17,7 @@
 #include "core/bank_message/list_pages.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "core/request/trace_context.h"
 #include "database/batch.h"
 #include "exchange/slots.h"
 #include "store/tables.h"
@@ -162,6 +163,12 @@ extern const char *pgw_call_new_key(void); /* 32 hex digits */
  */
 extern bool pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params,
 							const char **error_code, PgwConnectorError *err);
+/*
+ * Of a request that is to be rendered: the trace that its attempt is part of, as the attempt's
+ * bank_fields keep it.  *trace must live until then.
+ */
+extern void pgw_call_trace(PgwCallParams *params, const char *bank_fields, PgwTrace *trace);
+
 /* back to the state before its rendering, without a permit; allocates nothing */
 extern void pgw_call_unrender(PgwCall *call);
 /* wipe the rendered request: libcurl has its copy, or it is not sent */

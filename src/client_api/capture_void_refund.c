@@ -57,6 +57,7 @@ typedef struct RequestedOperation
 	PgwOperationArgs args;
 	bool final;
 	PgwCallerSays says;
+	PgwTrace trace;
 	Oid caller;
 	int sec_context;
 } RequestedOperation;
@@ -90,7 +91,7 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, RequestedOperation *o)
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
-	if (pgw_validate_operation_args(&o->args, &o->says, &faults) > 0)
+	if (pgw_validate_operation_args(&o->args, &o->says, &o->trace, &faults) > 0)
 		text = faults.failed ? "[]" : MemoryContextStrdup(CurrentMemoryContext, faults.data);
 	pgw_buf_free(&faults);
 	if (text != NULL)
@@ -236,6 +237,7 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, con
 	attempt->livemode = charge->livemode;
 	attempt->bank_version = charge->version;
 	attempt->reference = p->reference;
+	attempt->bank_fields = pgw_fields_with_trace("{}", &o->trace);
 	attempt->own_request.key = pstrdup(key);
 	attempt->caller_xid = GetTopFullTransactionId();
 	attempt->caller_subxid = GetCurrentFullTransactionId();

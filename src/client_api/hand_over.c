@@ -16,7 +16,6 @@
 
 #include "client_api/bounded_call.h"
 #include "client_api/hand_over.h"
-#include "core/base/none_if_empty.h"
 #include "exchange/commit_signal.h"
 #include "exchange/exchange.h"
 #include "quota/limit_submitted.h"
@@ -81,7 +80,8 @@ pgw_hand_over_fill(int slot, const PgwPay *pay)
 	copy(r->reference, sizeof(r->reference), args->reference);
 	copy(r->token, sizeof(r->token), args->token);
 	copy_customer(r, &pay->checked);
-	copy(r->bank_fields, sizeof(r->bank_fields), pgw_none_if_no_members(args->bank_fields));
+	copy(r->bank_fields, sizeof(r->bank_fields),
+		 pgw_fields_with_trace(args->bank_fields, &pay->checked.trace));
 	pgw_actor_calling(&r->actor, pay->caller, &pay->checked.says, &sought);
 	if (args->card_number != NULL)
 	{

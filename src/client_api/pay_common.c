@@ -26,6 +26,7 @@
 #include "client_api/pay_common.h"
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
+#include "core/base/none_if_empty.h"
 #include "core/base/uuid7.h"
 #include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
@@ -285,6 +286,29 @@ pgw_quota_detail(const char *setting, const char *of, int limit)
 	pgw_json_put_string(&w, "of", of);
 	pgw_json_put_int(&w, "limit", limit);
 	return w.text.data;
+}
+
+char *
+pgw_fields_with_trace(const char *bank_fields, const PgwTrace *trace)
+{
+	PgwBuf text;
+	char *copy;
+
+	if (trace->parent[0] == '\0')
+		return unconstify(char *, pgw_none_if_no_members(bank_fields));
+
+	/* malloc'd memory: copied before anything else can raise */
+	pgw_buf_init(&text, 0);
+	pgw_trace_into_fields(trace, bank_fields, &text);
+	copy = text.failed
+			   ? NULL
+			   : MemoryContextAllocExtended(CurrentMemoryContext, text.len + 1, MCXT_ALLOC_NO_OOM);
+	if (copy != NULL)
+		memcpy(copy, text.data, text.len + 1);
+	pgw_buf_free(&text);
+	if (copy == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return copy;
 }
 
 char *

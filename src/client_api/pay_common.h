@@ -78,6 +78,12 @@ extern void pgw_pay_end(PgwPay *pay); /* normal exit; an abort restores the user
 extern Datum pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttempt *attempt,
 							PgwAudience audience);
 
+/*
+ * What is kept beside the attempt of a call's bank_fields and its trace; NULL: of neither there is
+ * any.
+ */
+extern char *pgw_fields_with_trace(const char *bank_fields, const PgwTrace *trace);
+
 /* DETAIL's members of PW429, and of PW422 for another request under the same id. */
 extern char *pgw_quota_detail(const char *setting, const char *of, int limit);
 extern char *pgw_fields_detail(const char *fields); /* JSON strings with commas */

@@ -17,7 +17,6 @@
 #include "client_api/bounded_call.h"
 #include "client_api/pay_common.h"
 #include "client_api/pause_submits.h"
-#include "core/base/none_if_empty.h"
 #include "core/base/uuid7.h"
 #include "database/find_row.h"
 #include "database/table_locks.h"
@@ -96,7 +95,7 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->livemode = pay->livemode;
 	attempt->bank_requested = unconstify(char *, args->bank);
 	attempt->reference = unconstify(char *, args->reference);
-	attempt->bank_fields = unconstify(char *, pgw_none_if_no_members(args->bank_fields));
+	attempt->bank_fields = pgw_fields_with_trace(args->bank_fields, &pay->checked.trace);
 	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
 	attempt->own_request.key = pstrdup(key);
 	attempt->caller_xid = GetTopFullTransactionId();

@@ -11,6 +11,7 @@
 #include "base/compat.h"
 #include "core/base/sha2.h"
 #include "core/base/uuid7.h"
+#include "core/request/trace_context.h"
 #include "outcome/event_members.h"
 
 void
@@ -106,6 +107,18 @@ put_digest(const PgwAttempt *attempt, unsigned char *out)
 	memcpy(out, digest, PGW_EVENT_DIGEST_LEN);
 }
 
+static void
+put_trace(PgwEventMembers *m, const char *bank_fields)
+{
+	PgwTrace trace;
+
+	if (!pgw_trace_of_fields(bank_fields, &trace))
+		return;
+	pgw_event_members_add_string(m, "traceparent", pstrdup(trace.parent));
+	if (trace.state[0] != '\0')
+		pgw_event_members_add_string(m, "tracestate", pstrdup(trace.state));
+}
+
 void
 pgw_event_members_started(PgwEventMembers *m, const PgwAttempt *attempt)
 {
@@ -122,6 +135,7 @@ pgw_event_members_started(PgwEventMembers *m, const PgwAttempt *attempt)
 		pgw_event_members_add(
 			m, (PgwEventMember){.name = "final", .kind = PGW_MEMBER_BOOLEAN, .number = false});
 	pgw_event_members_add_string(m, "origin", attempt->origin);
+	put_trace(m, attempt->bank_fields);
 	pgw_event_members_add_actor(m, attempt->actor);
 }
 

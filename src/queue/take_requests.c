@@ -70,6 +70,7 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 {
 	PgwSlotRequest *r = pgw_exchange_request(call->slot);
 	PgwCallParams params;
+	PgwTrace trace;
 	size_t room;
 	bool ok;
 
@@ -85,6 +86,7 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 	params.merchant = r->merchant;
 	params.reference = pgw_none_if_empty(r->reference);
 	params.bank_fields = pgw_none_if_empty(r->bank_fields);
+	pgw_call_trace(&params, params.bank_fields, &trace);
 	params.customer = pgw_none_if_empty(pgw_slot_customer(r, &room));
 	ok = pgw_call_render(call, bank, &params, error_code, err);
 	if (ok)

@@ -333,6 +333,8 @@ typedef struct Request
 	char *path;
 	char *key;
 	char *correlation;
+	char *traceparent;
+	char *tracestate;
 	Buf body;
 	bool body_too_large;
 	const Dialect *dialect;   /* NULL: of the test side */

@@ -141,6 +141,10 @@ request_new(struct MHD_Connection *connection, const char *url, const char *meth
 	req->key = xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Idempotency-Key"));
 	req->correlation =
 		xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Correlation-Id"));
+	req->traceparent =
+		xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"));
+	req->tracestate =
+		xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "tracestate"));
 	return req;
 }
 

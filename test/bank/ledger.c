@@ -26,6 +26,8 @@ typedef struct LogEntry
 	char path[128];
 	char key[96];
 	char correlation[96];
+	char traceparent[96];
+	char tracestate[96];
 	char reference[68];
 	char last4[LAST4_LEN];
 } LogEntry;
@@ -70,6 +72,8 @@ ledger_log(Request *req)
 	copy_masked(e->path, sizeof(e->path), req->path);
 	copy_masked(e->key, sizeof(e->key), req->key);
 	copy_masked(e->correlation, sizeof(e->correlation), req->correlation);
+	copy_masked(e->traceparent, sizeof(e->traceparent), req->traceparent);
+	copy_masked(e->tracestate, sizeof(e->tracestate), req->tracestate);
 	copy_masked(e->reference, sizeof(e->reference), req->order.reference);
 	memcpy(e->last4, req->order.last4, sizeof(e->last4));
 }
@@ -113,6 +117,10 @@ put_log(Buf *b, uint64_t limit)
 		buf_json(b, e->key[0] ? e->key : NULL);
 		buf_puts(b, ",\"correlation_id\":");
 		buf_json(b, e->correlation[0] ? e->correlation : NULL);
+		buf_puts(b, ",\"traceparent\":");
+		buf_json(b, e->traceparent[0] ? e->traceparent : NULL);
+		buf_puts(b, ",\"tracestate\":");
+		buf_json(b, e->tracestate[0] ? e->tracestate : NULL);
 		buf_puts(b, ",\"reference\":");
 		buf_json(b, e->reference[0] ? e->reference : NULL);
 		buf_puts(b, ",\"last4\":");

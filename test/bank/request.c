@@ -364,6 +364,8 @@ request_free(Request *req)
 	free(req->path);
 	free(req->key);
 	free(req->correlation);
+	free(req->traceparent);
+	free(req->tracestate);
 	json_object_put(req->params);
 	buf_free(&req->body);
 	buf_free(&req->out);

@@ -240,16 +240,17 @@ operations(void **unused)
 						  .reason = "order " ORDER,
 						  .options = STATE("\"reason\", \"client_request_id\"")};
 	PgwCallerSays says;
+	PgwTrace trace;
 	char end_user[PGW_MAX_END_USER_BYTES + 1];
 	PgwBuf b;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
-	assert_int_equal(pgw_validate_operation_args(&o, &says, &b), 0);
+	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, &b), 0);
 	assert_string_equal(says.not_a_card, "[\"reason\", \"client_request_id\"]");
 	o.options = STATE("\"reference\"");
 	pgw_buf_reset(&b);
-	assert_int_equal(pgw_validate_operation_args(&o, &says, &b), 3);
+	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, &b), 3);
 	assert_string_equal(says.not_a_card, "");
 
 	/* an operator's words are no ids: he can put it otherwise */

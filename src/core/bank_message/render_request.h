@@ -35,6 +35,8 @@ typedef struct PgwCallParams
 	const char *operation_reference;
 	const char *idempotency_key;
 	const char *correlation_id;
+	const char *traceparent; /* of the trace that the caller's work is part of */
+	const char *tracestate;
 	const char *merchant;
 	const char *reference; /* the merchant's own */
 	const char *reason;

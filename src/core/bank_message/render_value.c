@@ -446,6 +446,10 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 			return pgw_render_text(r, b, how, p->idempotency_key);
 		case PGW_PH_CORRELATION_ID:
 			return pgw_render_text(r, b, how, p->correlation_id);
+		case PGW_PH_TRACEPARENT:
+			return pgw_render_text(r, b, how, p->traceparent);
+		case PGW_PH_TRACESTATE:
+			return pgw_render_text(r, b, how, p->tracestate);
 		case PGW_PH_MERCHANT:
 			return pgw_render_text(r, b, how, p->merchant);
 		case PGW_PH_REFERENCE:

@@ -98,6 +98,8 @@ typedef enum PgwMutant
 	CARD_LITERAL,    /* card data in the text of a statement is taken as it comes */
 	/* a token that is an object is kept as any other */
 	TOKEN_OBJECT_KEPT,
+	TRACE_CARD,         /* a trace's id that may be a card's number is kept */
+	TRACE_OWN_CARD,     /* ... also where it is this call's */
 	CUSTOMER_IN_SLOT,   /* what is told of a customer stays in its slot */
 	CUSTOMER_REPEATED,  /* a request that held it is repeated without it */
 	CUSTOMER_SUBMITTED, /* it can be submitted */

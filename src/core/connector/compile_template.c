@@ -38,6 +38,8 @@ static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "card_expiry",
 													  "card_brand",
 													  "operation_reference",
+													  "traceparent",
+													  "tracestate",
 													  "now",
 													  "nonce",
 													  "method",
@@ -119,6 +121,18 @@ check_part_of_request(PgwCompile *cc, PgwPlaceholder ph)
 					 placeholders[ph]);
 }
 
+/*
+ * A retry by another call comes from another trace: where a bank compares what it is sent under one
+ * key, or a signature covers it, a trace must not be part of it.
+ */
+static bool
+check_trace(PgwCompile *cc, PgwPlaceholder ph)
+{
+	return (ph != PGW_PH_TRACEPARENT && ph != PGW_PH_TRACESTATE) || cc->in_header ||
+		   pgw_fault(cc, "{{%s}} stands in a header only: it is no part of what is asked for",
+					 placeholders[ph]);
+}
+
 /* {{token./pointer}}: what stands there in a token that is an object; {{token.}}: all of it. */
 static bool
 compile_token_part(PgwCompile *cc, const char *pointer, size_t len, PgwSegment *segment)
@@ -146,7 +160,7 @@ compile_customer(PgwCompile *cc, const char *pointer, size_t len, PgwSegment *se
 static bool
 compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 {
-	char list[640] = "";
+	char list[704] = "";
 	size_t used = 0;
 
 	for (int i = 0; i < PGW_PH_NONE; i++)
@@ -159,6 +173,7 @@ compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 			return (i < PGW_PH_CARD_EXPIRY || i > PGW_PH_NONCE ||
 					pgw_since_version(cc, 2, "this placeholder")) &&
 				   check_part_of_request(cc, (PgwPlaceholder) i) &&
+				   check_trace(cc, (PgwPlaceholder) i) &&
 				   (i != PGW_PH_SECRET || compile_secret(cc, NULL));
 		if (i == PGW_PH_TOKEN_PART && len >= n && memcmp(s, placeholders[i], n) == 0)
 			return compile_token_part(cc, s + n, len - n, segment);
@@ -391,8 +406,12 @@ compile_header(PgwCompile *cc, const char *name, json_object *v, PgwHeader *head
 	uint64_t own = 0;
 	int before = *n;
 	PgwHeader h;
+	bool good;
 
-	if (!pgw_compile_header_name(cc, name) || !pgw_compile_text(cc, v, &h.value, &own))
+	cc->in_header = true;
+	good = pgw_compile_header_name(cc, name) && pgw_compile_text(cc, v, &h.value, &own);
+	cc->in_header = false;
+	if (!good)
 		return false;
 	for (int i = 0; i < h.value.nsegments; i++)
 	{

@@ -72,9 +72,11 @@ typedef enum PgwPlaceholder
 	PGW_PH_REASON,
 	PGW_PH_FINAL,
 	PGW_PH_SECRET,      /* with a name, or NULL: a file with one value */
-	PGW_PH_CARD_EXPIRY, /* this and the next four: since version 2 */
+	PGW_PH_CARD_EXPIRY, /* this and the next six: since version 2 */
 	PGW_PH_CARD_BRAND,
 	PGW_PH_OPERATION_REFERENCE,
+	PGW_PH_TRACEPARENT, /* this and the next one: in headers alone */
+	PGW_PH_TRACESTATE,
 	PGW_PH_NOW,
 	PGW_PH_NONCE,
 	PGW_PH_METHOD, /* this and the next three: of the request, in computed values alone */
@@ -527,6 +529,7 @@ typedef struct PgwCompile
 	unsigned headers;     /* of the answer that is being compiled: see PgwAnswerSpec */
 	bool named_answer;    /* ... is one of "answers" */
 	bool in_computed;     /* ... of a computed value's texts */
+	bool in_header;       /* ... of a header's value */
 	bool in_body;         /* ... of a body */
 	bool of_body;         /* what is being computed has the body in it */
 	bool of_secret;       /* ... a secret */

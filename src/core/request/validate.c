@@ -2,9 +2,9 @@
  * validate.c - checks of a caller's arguments
  *
  * Owns the rules for every argument of process_payment and submit_payment, and the text of their
- * faults, but for token and card (validate_card.c) and options.customer
- * (validate_customer.c).  One static function per argument; each appends
- * its faults, so that one call names all that is wrong, in the order of the SQL arguments.
+ * faults, but for token and card (validate_card.c), options.customer
+ * (validate_customer.c) and the trace (validate_trace.c).  One static function per argument; each
+ * appends its faults, so that one call names all that is wrong, in the order of the SQL arguments.
  *
  * Invariants: every code is in error_codes.c; no message holds an argument's value, but for the
  * name of an unknown option, and that only after it was seen to hold no secret; the caller's
@@ -300,6 +300,9 @@ check_bank_fields(PgwChecker *c)
 			break;
 		}
 	}
+	if (pgw_json_member(&value, PGW_TRACE_FIELD, &member))
+		pgw_check_fault(c, "bank_fields", "invalid_format",
+						"must not hold a member " PGW_TRACE_FIELD ", which is pgw's own");
 	card_fault(
 		c, "bank_fields",
 		pgw_stated_in_json(&c->stated, &c->sought, "bank_fields", c->args->bank_fields, &value));
@@ -415,9 +418,12 @@ is_statement(PgwChecker *c, const char *key)
 	return true;
 }
 
-/* end_user: 1 + PGW_MAX_END_USER_BYTES.  out: NULL where a payment's options are not taken. */
+/*
+ * end_user: 1 + PGW_MAX_END_USER_BYTES.  trace: NULL where options are an operator's; out: where
+ * they are not a payment's.
+ */
 static void
-check_options(PgwChecker *c, char *end_user, PgwCheckedArgs *out)
+check_options(PgwChecker *c, char *end_user, PgwTrace *trace, PgwCheckedArgs *out)
 {
 	PgwJson value;
 	PgwJson name;
@@ -440,7 +446,8 @@ check_options(PgwChecker *c, char *end_user, PgwCheckedArgs *out)
 			check_end_user(c, &member, end_user);
 			continue;
 		}
-		if (is_statement(c, key))
+		if (is_statement(c, key) ||
+			(trace != NULL && pgw_check_trace_option(c, key, &member, trace)))
 			continue;
 		if (out != NULL && strcmp(key, "customer") == 0)
 		{
@@ -454,6 +461,8 @@ check_options(PgwChecker *c, char *end_user, PgwCheckedArgs *out)
 	if (unknown > 0)
 		card_fault(c, "options",
 				   pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
+	if (trace != NULL)
+		pgw_check_trace(c, c->args->bank_fields != NULL ? c->args->bank_fields : "{}", trace);
 }
 
 /* What of the statement has let something pass, for the record. */
@@ -500,7 +509,7 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_on_failure(&c, out);
 	pgw_check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
 				   "must be at most 63 bytes");
-	check_options(&c, out->says.end_user, out);
+	check_options(&c, out->says.end_user, &out->trace, out);
 	keep_statement(&c, out->says.not_a_card);
 	if (args->request == 0)
 		pgw_buf_json_close(faults, ']');
@@ -508,7 +517,8 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 }
 
 int
-pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, PgwBuf *faults)
+pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, PgwTrace *trace,
+							PgwBuf *faults)
 {
 	PgwPaymentArgs none = {
 		.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
@@ -525,7 +535,8 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, P
 		pgw_check_fault(&c, "final", "required", "must not be null");
 	pgw_check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false,
 				   false, "must be at most 255 characters");
-	check_options(&c, says->end_user, NULL);
+	memset(trace, 0, sizeof(*trace));
+	check_options(&c, says->end_user, trace, NULL);
 	keep_statement(&c, says->not_a_card);
 	pgw_buf_json_close(faults, ']');
 	return c.count;
@@ -537,7 +548,7 @@ pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES +
 	PgwPaymentArgs none = {.options = options};
 	PgwChecker c = {.args = &none, .faults = faults, .stateable = nothing_stateable};
 
-	check_options(&c, end_user, NULL);
+	check_options(&c, end_user, NULL, NULL);
 	return c.count;
 }
 

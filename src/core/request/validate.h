@@ -13,6 +13,7 @@
 #include "core/base/money.h"
 #include "core/card/card_checks.h"
 #include "core/request/actor.h"
+#include "core/request/trace_context.h"
 
 /* Limits; lengths in characters unless they say bytes. Documented in docs/sql-reference.md. */
 #define PGW_MAX_ID_CHARS 255
@@ -84,6 +85,7 @@ typedef struct PgwCheckedArgs
 	/* options.customer, a part of the options' text; NULL: nothing is told of him */
 	const char *customer;
 	size_t customer_len;
+	PgwTrace trace;
 } PgwCheckedArgs;
 
 /* What is said of a card number whose check digit is wrong. */
@@ -112,9 +114,9 @@ typedef struct PgwOperationArgs
 	bool statement_forbidden;
 } PgwOperationArgs;
 
-/* *says: as far as it is without a fault. */
+/* *says and *trace: as far as they are without a fault. */
 extern int pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says,
-									   PgwBuf *faults);
+									   PgwTrace *trace, PgwBuf *faults);
 
 /*
  * The same for an operator's options alone: his actor, and nothing else.  Appends faults without

@@ -1,6 +1,6 @@
 /*
  * validate_internal.h - what the checks of single arguments share; for validate.c,
- * validate_card.c and validate_customer.c alone
+ * validate_card.c, validate_customer.c and validate_trace.c alone
  */
 #ifndef PGW_CORE_REQUEST_VALIDATE_INTERNAL_H
 #define PGW_CORE_REQUEST_VALIDATE_INTERNAL_H
@@ -39,5 +39,10 @@ extern void pgw_check_card(PgwChecker *c, int64_t now, PgwCheckedArgs *out);
 
 /* validate_customer.c: options.customer, as it stands in the text of the options */
 extern void pgw_check_customer(PgwChecker *c, const PgwJson *value, PgwCheckedArgs *out);
+
+/* validate_trace.c: a member of the options, if it is of the trace; and then all of it together */
+extern bool pgw_check_trace_option(PgwChecker *c, const char *name, const PgwJson *value,
+								   PgwTrace *trace);
+extern void pgw_check_trace(PgwChecker *c, const char *bank_fields, const PgwTrace *trace);
 
 #endif
