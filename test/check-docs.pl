@@ -8,6 +8,7 @@
 #	  after a file is found in it (a type: is defined in it), and a test that is said to hold a page names that page
 #	- a page begins with its title, and README.md leads to it
 #	- each reason that an event can give is explained (docs/state-machine.md)
+#	- each rule and each kind of alert has a row of docs/runbooks.md, and the rule leads to the part that has it
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -38,6 +39,9 @@ for my $name (keys %source)
 	my $definition = $name =~ /^src\/.*\.c$/ ? qr/^(\w+)\(/m : $name =~ /\.p[lm]$/ ? qr/^sub (\w+)/m : next;
 	$defined{$1}{$name} = 1 while $source{$name} =~ /$definition/g;
 }
+
+my $rules = 'docs/monitoring/pgw-rules.yml';
+$word{$_} = 1 for slurp($rules) =~ /^\s*- alert: (\w+)/mg;
 
 # ---- what is named
 
@@ -161,5 +165,28 @@ for my $name (grep { m{^src/(?:core/payment|core/bank_message|attempt)/.*\.[ch]$
 }
 fault($given{$_}, "the reason $_ is not explained in docs/state-machine.md") for grep { !$explained{$_} } sort keys %given;
 fault('docs/state-machine.md', "nothing gives the reason $_") for grep { !$word{$_} } sort keys %explained;
+
+# ---- what to do about an alert
+
+my $runbooks = 'docs/runbooks.md';
+my %row;
+for my $part (split /^(?=## )/m, slurp($runbooks))
+{
+	my ($anchor) = map { my $a = lc; $a =~ s/[^\w\s-]//g; $a =~ s/\s/-/g; $a } $part =~ /^## (.*)$/m or next;
+	for my $names ($part =~ /^\| (`[^|]*) \|/mg)
+	{
+		$row{$_} = $anchor for $names =~ /`(\w+)`/g;
+	}
+}
+my ($kinds) = slurp('src/observe/alerts.h') =~ /PGW_ALERT_KINDS.*?"\{([\w,]+)\}"/s;
+fault($runbooks, "says nothing of the alert $_") for grep { !$row{$_} } split /,/, $kinds // '';
+my %rule = slurp($rules) =~ /^\s*- alert: (\w+)\n(?:(?!\s*- ).*\n)*?\s*runbook_url: (\S+)$/mg;
+fault($rules, "$_ has no runbook") for grep { !$rule{$_} } slurp($rules) =~ /^\s*- alert: (\w+)$/mg;
+for (sort keys %rule)
+{
+	fault($runbooks, "says nothing of the rule $_") unless $row{$_};
+	fault($rules, "$_ leads to $rule{$_}, where nothing is said of it") unless !$row{$_} || $rule{$_} eq "$runbooks#$row{$_}";
+}
+fault($runbooks, "speaks of $_, which is neither a rule nor a kind of alert") for grep { my $n = $_; !$rule{$n} && !grep { $_ eq $n } split /,/, $kinds } sort keys %row;
 
 exit($faults ? 1 : 0);

@@ -9,7 +9,7 @@ use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my %pages = map { $_ => slurp_file($_) } qw(README.md docs/testing-your-app.md docs/clients.md docs/sql-reference.md docs/connectors.md);
+my %pages = map { $_ => slurp_file($_) } qw(README.md docs/testing-your-app.md docs/clients.md docs/sql-reference.md docs/connectors.md docs/runbooks.md);
 my $node = pgw_node('pages', start => 0, conf => "fsync = off\n");
 my $secrets = $node->basedir . '/secrets';
 
