@@ -10,20 +10,21 @@
  *	 7	Events and their partitions
  *	 8	What the worker keeps over a restart: circuit breakers, alerts
  *	 9	Restored and copied databases
- *	10	Functions for clients
- *	11	Functions for operators: reviews, rebinding
- *	12	Health, figures, recovery
- *	13	Access: grants
- *	14	Views for clients, operators and auditors
- *	15	What others put onto pgw's tables: foreign keys, code
- *	16	Consistency: what the tables promise one another
- *	17	Records are not dropped without a word
- *	18	The baseline: pgw's own objects stay as they are
- *	19	Built-in rows
- *	20	Dumps
- *	21	The end: nothing to PUBLIC, the baseline is recorded, the launcher is woken
+ *	10	Shards
+ *	11	Functions for clients
+ *	12	Functions for operators: reviews, rebinding
+ *	13	Health, figures, recovery
+ *	14	Access: grants
+ *	15	Views for clients, operators and auditors
+ *	16	What others put onto pgw's tables: foreign keys, code
+ *	17	Consistency: what the tables promise one another
+ *	18	Records are not dropped without a word
+ *	19	The baseline: pgw's own objects stay as they are
+ *	20	Built-in rows
+ *	21	Dumps
+ *	22	The end: nothing to PUBLIC, the baseline is recorded, the launcher is woken
  *
- * This is the source. The build writes build/pgw--1.0.sql from it, with the documents of src/connectors/ in section 19,
+ * This is the source. The build writes build/pgw--1.0.sql from it, with the documents of src/connectors/ in section 20,
  * and that is what is installed.
  *
  * COMMENT ON tells those who use an object what it is for; a test demands one for every object and column. Comments in
@@ -233,6 +234,14 @@ COMMENT ON FUNCTION pgw.check_bank() IS
 CREATE FUNCTION pgw.config_changed() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_config_changed' LANGUAGE C;
 COMMENT ON FUNCTION pgw.config_changed() IS
 	'Trigger function: has all processes read the configuration again once the transaction has committed.';
+
+CREATE FUNCTION pgw.keep_slots() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_keep_slots' LANGUAGE C;
+COMMENT ON FUNCTION pgw.keep_slots() IS
+	'Trigger function: rows of pgw.shard_slots stay, and are changed by pgw''s functions alone.';
+
+CREATE FUNCTION pgw.slots_changed() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_slots_changed' LANGUAGE C;
+COMMENT ON FUNCTION pgw.slots_changed() IS
+	'Trigger function: what processes know of pgw.shard_slots is void once the transaction has committed.';
 
 
 -- ==================================================================================================
@@ -1485,7 +1494,138 @@ COMMENT ON FUNCTION pgw.resume_after_restore(text, jsonb) IS
 
 
 -- ==================================================================================================
--- 10  Functions for clients
+-- 10  Shards
+--
+--  Which slots are at home in this database (docs/scaling.md). The rows are few, 1024 at most, and each process keeps
+--  them in memory (src/shard/home_slots.c).
+-- ==================================================================================================
+
+CREATE FUNCTION pgw.slot_of(client_request_id text) RETURNS int
+AS 'MODULE_PATHNAME', 'pgw_slot_of_1_0' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgw.slot_of(text) IS
+	'The slot, 0 to 1023, of a request: the one that its id names (s17.order-4711), else the first ten bits of the '
+	'SHA-256 of the id in UTF-8.';
+
+CREATE FUNCTION pgw.slot_of_id(id uuid) RETURNS int
+AS 'MODULE_PATHNAME', 'pgw_slot_of_id_1_0' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pgw.slot_of_id(uuid) IS
+	'The slot of a payment or attempt, by its id: the ten bits that follow the variant.';
+
+CREATE FUNCTION pgw.new_request_id(slot int, own text) RETURNS text
+AS 'MODULE_PATHNAME', 'pgw_new_request_id_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgw.new_request_id(int, text) IS
+	'A client_request_id that names its slot: s17.order-4711 of 17 and order-4711.';
+
+CREATE FUNCTION pgw.slot_is_worked(id uuid) RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgw_slot_is_worked_1_0' LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.slot_is_worked(uuid) IS
+	'Internal: the worker of this database goes on with this attempt, by its slot.';
+
+CREATE TABLE pgw.shard_slots (
+	slot int NOT NULL PRIMARY KEY CHECK (slot BETWEEN 0 AND 1023),
+	shard text NOT NULL CONSTRAINT shard_slots_shard CHECK (shard ~ '^[!#-~]{1,63}$'),
+	state text NOT NULL DEFAULT 'home' CONSTRAINT shard_slots_state CHECK (state IN ('home', 'leaving', 'released', 'elsewhere')),
+	changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE pgw.shard_slots IS
+	'Where the payments of each slot are. A slot without a row is not at home here; no row at all: there are no shards, and '
+	'every slot is. Use pgw.claim_slots(). Rows stay.';
+COMMENT ON COLUMN pgw.shard_slots.slot IS 'The slot, 0 to 1023: pgw.slot_of().';
+COMMENT ON COLUMN pgw.shard_slots.shard IS
+	'The shard that has it, by its pgw.shard_name. It is at home here if this server was started under that name.';
+COMMENT ON COLUMN pgw.shard_slots.state IS
+	'home: that shard takes calls for it; leaving: it takes none, and finishes what is under way; released: it is to be '
+	'taken by that shard; elsewhere: told for the sake of errors that name the right shard, and never at home here.';
+COMMENT ON COLUMN pgw.shard_slots.changed_at IS 'When the row was last changed.';
+COMMENT ON CONSTRAINT shard_slots_shard ON pgw.shard_slots IS 'A name as pgw.shard_name may be.';
+COMMENT ON CONSTRAINT shard_slots_state ON pgw.shard_slots IS 'One of the four words.';
+
+CREATE TABLE pgw.slot_changes (
+	change_id uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+	action text NOT NULL,
+	slots int4multirange NOT NULL,
+	from_shard text,
+	to_shard text NOT NULL,
+	note text,
+	actor jsonb NOT NULL,
+	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE pgw.slot_changes IS 'Who has changed where slots are, and why. Append-only.';
+COMMENT ON COLUMN pgw.slot_changes.change_id IS 'The row''s id.';
+COMMENT ON COLUMN pgw.slot_changes.action IS 'claimed, or taken over: from a shard that somebody has said is lost.';
+COMMENT ON COLUMN pgw.slot_changes.slots IS 'Which slots.';
+COMMENT ON COLUMN pgw.slot_changes.from_shard IS 'The shard that had them; NULL: none that is known here.';
+COMMENT ON COLUMN pgw.slot_changes.to_shard IS 'The shard that has them now.';
+COMMENT ON COLUMN pgw.slot_changes.note IS 'Why, as the caller wrote it; NULL: he did not say.';
+COMMENT ON COLUMN pgw.slot_changes.actor IS
+	'Who did it: session_user, and as far as known set_role, current_user, address, application, actor '
+	'(docs/state-machine.md).';
+COMMENT ON COLUMN pgw.slot_changes.recorded_at IS 'When the row was recorded.';
+
+-- A slot whose payments are here must not be told to be elsewhere, nor be left out: the shard that then has it knows nothing
+-- of them, and a call that is repeated there would charge again. So the tables are locked until this is committed: who has
+-- looked before and writes afterwards looks once more, under the same locks (src/sql_function/require_home.h).
+CREATE FUNCTION pgw.check_slots() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+DECLARE
+	missing int4multirange;
+BEGIN
+	-- a dump of a database without shards inserts no row
+	IF NOT EXISTS (SELECT FROM pgw.shard_slots) OR (SELECT count(*) FROM pgw.shard_slots WHERE state <> 'elsewhere') = 1024 THEN
+		RETURN NULL;
+	END IF;
+	LOCK TABLE pgw.payments, pgw.payment_transactions IN SHARE ROW EXCLUSIVE MODE;
+	SELECT range_agg(int4range(r.slot, r.slot, '[]')) INTO missing
+	FROM (SELECT pgw.slot_of_id(payment_id) AS slot FROM pgw.payments
+		UNION SELECT pgw.slot_of_id(payment_id) FROM pgw.payment_transactions) r
+	WHERE NOT EXISTS (SELECT FROM pgw.shard_slots s WHERE s.slot = r.slot AND s.state <> 'elsewhere');
+	IF missing IS NOT NULL THEN
+		RAISE EXCEPTION 'this database has payments in slots that would not be at home here' USING ERRCODE = 'PW422',
+			HINT = 'Their retries would go to a shard that knows nothing of them, and charge again. Claim all slots here first: '
+				'SELECT pgw.claim_slots(''{[0,1023]}''). See docs/scaling.md.',
+			DETAIL = json_build_object('code', 'operation_not_allowed', 'class', 'business', 'http_status', 422,
+				'retryable', false, 'slots', missing::text);
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION pgw.check_slots() IS
+	'Trigger function: slots that payments are recorded of are at home here, or were, and are not left out.';
+
+CREATE TRIGGER check_slots AFTER INSERT ON pgw.shard_slots FOR EACH STATEMENT EXECUTE FUNCTION pgw.check_slots();
+CREATE TRIGGER keep_slots BEFORE UPDATE OR DELETE ON pgw.shard_slots FOR EACH ROW EXECUTE FUNCTION pgw.keep_slots();
+CREATE TRIGGER keep_truncated BEFORE TRUNCATE ON pgw.shard_slots FOR EACH STATEMENT EXECUTE FUNCTION pgw.keep_slots();
+CREATE TRIGGER slots_changed AFTER INSERT OR UPDATE OR DELETE ON pgw.shard_slots FOR EACH ROW EXECUTE FUNCTION pgw.slots_changed();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON pgw.shard_slots FOR EACH ROW EXECUTE FUNCTION pgw.config_changed();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.slot_changes FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.slot_changes FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.shard_slots ENABLE ALWAYS TRIGGER check_slots, ENABLE ALWAYS TRIGGER keep_slots,
+	ENABLE ALWAYS TRIGGER keep_truncated, ENABLE ALWAYS TRIGGER slots_changed, ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE pgw.slot_changes ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER check_slots ON pgw.shard_slots IS 'Slots that payments are recorded of are not left out.';
+COMMENT ON TRIGGER keep_slots ON pgw.shard_slots IS 'Rows stay, and are changed by pgw''s functions alone.';
+COMMENT ON TRIGGER keep_truncated ON pgw.shard_slots IS 'Rows stay: without any, every slot would be at home.';
+COMMENT ON TRIGGER slots_changed ON pgw.shard_slots IS 'All processes read the table again.';
+COMMENT ON TRIGGER config_changed ON pgw.shard_slots IS 'The worker looks at once what is at home now.';
+COMMENT ON TRIGGER refuse_change ON pgw.slot_changes IS 'What was said stays.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.slot_changes IS 'What was said stays.';
+
+CREATE FUNCTION pgw.claim_slots(slots int4multirange, note text DEFAULT NULL, lost_shard text DEFAULT NULL,
+	options jsonb DEFAULT '{}') RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgw_claim_slots_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.claim_slots IS
+	'Makes slots at home in this database, under its server''s pgw.shard_name; returns how many were not. Slots of another '
+	'shard only when it is named as lost: that is your word that it is destroyed. Read docs/scaling.md first.';
+
+
+-- ==================================================================================================
+-- 11  Functions for clients
 --
 --  None is STRICT, so that a NULL can be named. The C code acts as the extension's owner after it has checked the
 --  grants of the immediate caller; SECURITY DEFINER would hide who that is.
@@ -1610,7 +1750,7 @@ COMMENT ON FUNCTION pgw.payment_history IS 'The events of all attempts of a paym
 
 
 -- ==================================================================================================
--- 11  Functions for operators: reviews, rebinding
+-- 12  Functions for operators: reviews, rebinding
 -- ==================================================================================================
 
 CREATE FUNCTION pgw.review_actions(kind pgw.operation_kind, came_from pgw.transaction_status) RETURNS text[]
@@ -1669,7 +1809,7 @@ COMMENT ON FUNCTION pgw.rebind_attempts IS
 
 
 -- ==================================================================================================
--- 12  Health, figures, recovery (docs/monitoring.md)
+-- 13  Health, figures, recovery (docs/monitoring.md)
 --
 --  The planner's settings: what is open is found by its partial index, also while there are no statistics yet; a
 --  sequential scan would cost what is stored.
@@ -1947,7 +2087,7 @@ COMMENT ON FUNCTION pgw.purge_test_data() IS
 
 
 -- ==================================================================================================
--- 13  Access: grants
+-- 14  Access: grants
 --
 --  The C code and the views read the grants; EXECUTE and SELECT follow from them.
 -- ==================================================================================================
@@ -2023,6 +2163,7 @@ $$
 		('{client,operator,auditor}', 'USAGE', 'TYPE', NULL,
 			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
 		('{client}', 'USAGE', 'TYPE', NULL, '{notification_result}'),
+		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{slot_of,slot_of_id,new_request_id}'),
 		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{get_payment,find_payment,wait_for_payment,payment_history}'),
 		('{client,operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL, '{version,health_summary}'),
@@ -2181,7 +2322,7 @@ COMMENT ON FUNCTION pgw.revoke_unexplained_privileges(regclass) IS
 
 
 -- ==================================================================================================
--- 14  Views for clients, operators and auditors
+-- 15  Views for clients, operators and auditors
 -- ==================================================================================================
 
 -- Who sees everything anyway, pgw's owner and superusers, sees it here, too: a view that is empty for want of a grant would
@@ -2340,7 +2481,7 @@ $$;
 
 
 -- ==================================================================================================
--- 15  What others put onto pgw's tables: foreign keys, code
+-- 16  What others put onto pgw's tables: foreign keys, code
 -- ==================================================================================================
 
 -- No cast may run in a foreign-key check: the check of a row of somebody's table against pgw's runs with the rights of
@@ -2565,7 +2706,7 @@ COMMENT ON EVENT TRIGGER pgw_refuse_code_of_others IS
 
 
 -- ==================================================================================================
--- 16  Consistency: what the tables promise one another
+-- 17  Consistency: what the tables promise one another
 --
 --  One query over one snapshot. Every commit of pgw leaves the view empty, also while payments are under way. docs/sql-
 --  reference.md says what each check means.
@@ -3120,7 +3261,7 @@ COMMENT ON FUNCTION pgw.check_consistency() IS
 
 
 -- ==================================================================================================
--- 17  Records are not dropped without a word
+-- 18  Records are not dropped without a word
 --
 --  src/ddl/drop_guard.c refuses it. This is for sessions of a server that does not preload pgw: the call loads the
 --  library, which looks at what is dropped. Where the library is gone, nothing else of the database shall suffer for it.
@@ -3155,7 +3296,7 @@ COMMENT ON EVENT TRIGGER pgw_guard_drop IS
 
 
 -- ==================================================================================================
--- 18  The baseline: pgw's own objects stay as they are
+-- 19  The baseline: pgw's own objects stay as they are
 --
 --  What CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). It is recorded
 --  once, at the end of this script; an update script ends with pgw.record_baseline(), too. Nothing here goes by an
@@ -3417,7 +3558,7 @@ COMMENT ON EVENT TRIGGER pgw_keep_baseline IS
 
 
 -- ==================================================================================================
--- 19  Built-in rows, with a fixed time: equal in every database
+-- 20  Built-in rows, with a fixed time: equal in every database
 -- ==================================================================================================
 
 INSERT INTO pgw.merchants (merchant, name, builtin, created_at) VALUES ('default', 'Default merchant', true, '2026-01-01 00:00:00+00');
@@ -3438,7 +3579,7 @@ VALUES ('test', 'test', 'test:', '5s', false, '2026-01-01 00:00:00+00');
 
 
 -- ==================================================================================================
--- 20  Dumps
+-- 21  Dumps
 --
 --  Monthly partitions are no members of the extension: pg_dump treats them as ordinary tables.
 -- ==================================================================================================
@@ -3458,10 +3599,12 @@ SELECT pg_extension_config_dump('pgw.notifications', '');
 SELECT pg_extension_config_dump('pgw.transaction_events_default', '');
 SELECT pg_extension_config_dump('pgw.resumptions', '');
 SELECT pg_extension_config_dump('pgw.restore_pending', '');
+SELECT pg_extension_config_dump('pgw.shard_slots', '');
+SELECT pg_extension_config_dump('pgw.slot_changes', '');
 
 
 -- ==================================================================================================
--- 21  The end: nothing is anybody else's, the baseline is recorded, the launcher is woken
+-- 22  The end: nothing is anybody else's, the baseline is recorded, the launcher is woken
 -- ==================================================================================================
 
 CREATE FUNCTION pgw.extension_created() RETURNS void

@@ -32,6 +32,7 @@
 #include "quota/limit_submitted.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
+#include "shard/shard_name.h"
 #include "store/forget_notifications.h"
 #include "worker/worker.h"
 
@@ -53,6 +54,7 @@ _PG_init(void)
 	pgw_worker_init();
 	pgw_pause_init();
 	pgw_copy_init();
+	pgw_shard_name_init();
 	pgw_drop_init();
 	pgw_config_init();
 	pgw_clock_init();

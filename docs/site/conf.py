@@ -17,7 +17,7 @@ suppress_warnings = ['misc.highlighting_failure']
 # Who reads what.  A page that stands nowhere is an error (a document that is in no toctree).
 contents = {
     'Using it': ['testing-your-app', 'clients', 'sql-reference', 'errors', 'operations', 'settings', 'catalog'],
-    'Running it': ['monitoring', 'alerts', 'manual-review', 'restore', 'upgrade', 'ddl', 'breaker', 'performance'],
+    'Running it': ['monitoring', 'alerts', 'runbooks', 'manual-review', 'scaling', 'restore', 'upgrade', 'ddl', 'breaker', 'performance'],
     'Banks': ['connectors', 'notifications', 'bank-protocol'],
     'Trusting it': ['security', 'reliability', 'resolution', 'state-machine', 'words'],
     'How it works': ['architecture', 'design-map', 'life-of-a-payment', 'processes', 'worker', 'open-work', 'where-to-change'],

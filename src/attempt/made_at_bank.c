@@ -24,6 +24,7 @@
 #include "base/new_id.h"
 #include "base/schedule.h"
 #include "core/base/mutant.h"
+#include "core/base/shard_slot.h"
 #include "core/base/uuid7.h"
 #include "core/payment/reported_by_bank.h"
 #include "outcome/event_members.h"
@@ -104,7 +105,7 @@ describe(const PgwAttempt *charge, const PgwPayment *p, PgwKind kind, int64 amou
 	char key[33];
 
 	memset(a, 0, sizeof(*a));
-	pgw_new_id(&a->transaction_id);
+	pgw_new_id_in_slot(&a->transaction_id, pgw_shard_slot_of_id(p->payment_id.data));
 	pgw_new_id(&a->correlation_id);
 	pgw_uuid_to_hex32(a->transaction_id.data, key);
 	a->payment_id = p->payment_id;

@@ -114,7 +114,8 @@ typedef struct PgwCall
 	TimestampTz busy_since; /* row_was_busy, again and again */
 	/* of its attempt, until this call could be made; 0: it was not put off */
 	TimestampTz put_off_since;
-	bool skipped; /* set by apply: the caller is gone, and nothing was written */
+	bool not_home; /* ... or the payment's slot is not at home here any more */
+	bool skipped;  /* set by apply: the caller is gone, and nothing was written */
 	/* set by apply: an earlier attempt answers; nothing is sent for this one */
 	bool takeover;
 	/* set by apply: ... as soon as its outcome is known */

@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "base/new_id.h"
+#include "core/base/shard_slot.h"
 #include "core/base/uuid7.h"
 
 #define RANDOM_PER_ID 10
@@ -36,4 +37,11 @@ pgw_new_id(pg_uuid_t *out)
 		left = IDS_AT_ONCE;
 	}
 	pgw_uuid7_make(&gen, ms, rnd[--left], out->data);
+}
+
+void
+pgw_new_id_in_slot(pg_uuid_t *out, int slot)
+{
+	pgw_new_id(out);
+	pgw_shard_slot_into_id(slot, out->data);
 }

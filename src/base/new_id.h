@@ -9,4 +9,7 @@
 
 extern void pgw_new_id(pg_uuid_t *out);
 
+/* The same of a payment or attempt, which is found by the slot in it (core/base/shard_slot.h). */
+extern void pgw_new_id_in_slot(pg_uuid_t *out, int slot);
+
 #endif

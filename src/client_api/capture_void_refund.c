@@ -31,6 +31,7 @@
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
 #include "core/base/mutant.h"
+#include "core/base/shard_slot.h"
 #include "core/base/uuid7.h"
 #include "core/payment/operation_rules.h"
 #include "database/table_locks.h"
@@ -41,6 +42,7 @@
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_home.h"
 #include "sql_function/require_version.h"
 #include "store/claim_id.h"
 #include "store/events.h"
@@ -218,7 +220,7 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, con
 	char key[33];
 
 	memset(attempt, 0, sizeof(*attempt));
-	pgw_new_id(&attempt->transaction_id);
+	pgw_new_id_in_slot(&attempt->transaction_id, pgw_shard_slot_of_id(p->payment_id.data));
 	pgw_new_id(&attempt->correlation_id);
 	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
 	attempt->payment_id = p->payment_id;
@@ -299,7 +301,10 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	pgw_require(GetUserId(), "client", NULL);
 	pgw_require_version();
 	pgw_become_owner(&o.caller, &o.sec_context);
+	pgw_require_home_of_id(&o.payment_id);
 	pgw_tables_lock(pgw_bounded_call_deadline());
+	if (!PGW_MUTATED(HOME_AGAIN))
+		pgw_require_home_of_id(&o.payment_id);
 	find_payment(&o, &p);
 
 	/*

@@ -36,9 +36,11 @@
 #include "exchange/worker_entries.h"
 #include "outcome/event_members.h"
 #include "outcome/record_decision.h"
+#include "shard/home_slots.h"
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_home.h"
 #include "sql_function/require_version.h"
 #include "sql_function/require_worker.h"
 #include "store/claim_id.h"
@@ -202,6 +204,12 @@ void
 pgw_pay_prepare(PgwPay *pay)
 {
 	/*
+	 * Under the tables' locks now: a slot that has gone meanwhile is seen.
+	 */
+	if (!PGW_MUTATED(HOME_AGAIN))
+		pgw_require_home_of_request(pay->args.client_request_id);
+
+	/*
 	 * A replay needs neither: it must answer also when the bank is disabled by now.  Where there
 	 * was none, there is no second look: who has taken the id since is met by the claim, and what
 	 * is refused here is refused as of the first look.
@@ -334,6 +342,7 @@ pgw_pay_mismatch(const char *fields)
 bool
 pgw_pay_repeat(PgwPay *pay, PgwAttempt *attempt)
 {
+	pgw_require_home_of_request(pay->args.client_request_id);
 	if (!pgw_store_look(pay->args.client_request_id, pay->args.merchant, &pay->payment, attempt,
 						&pay->was_none))
 	{
@@ -354,7 +363,8 @@ fill_payment(PgwPay *pay)
 	PgwPayment *p = &pay->payment;
 
 	memset(p, 0, sizeof(*p));
-	pgw_new_id(&p->payment_id);
+	/* always: also what was made before there were shards is found by it when there are */
+	pgw_new_id_in_slot(&p->payment_id, pgw_slot_of_request(args->client_request_id));
 	p->transaction_id = pgw_store_first_attempt_id(&p->payment_id);
 	pgw_new_id(&pay->correlation_id);
 	p->client_request_id = unconstify(char *, args->client_request_id);

@@ -30,6 +30,7 @@
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_home.h"
 #include "sql_function/result_set.h"
 #include "store/events.h"
 #include "store/find_attempts.h"
@@ -118,6 +119,7 @@ get_payment(PG_FUNCTION_ARGS)
 	bool have_t;
 
 	pgw_require(GetUserId(), "auditor", NULL);
+	pgw_require_home_of_id(&id);
 	store = pgw_result_set(fcinfo, &desc);
 	pgw_become_owner(&caller, &sec_context);
 
@@ -155,6 +157,7 @@ find_payment(PG_FUNCTION_ARGS)
 	end_faults(&faults, n);
 
 	pgw_require(GetUserId(), "auditor", merchant);
+	pgw_require_home_of_request(request_id);
 	store = pgw_result_set(fcinfo, &desc);
 	pgw_become_owner(&caller, &sec_context);
 	if (pgw_store_payment_by_request(request_id, merchant, &p))
@@ -268,6 +271,7 @@ wait_for_payment(PG_FUNCTION_ARGS)
 
 	read_wait_arguments(fcinfo, &id, &deadline);
 	pgw_require(GetUserId(), "auditor", NULL);
+	pgw_require_home_of_id(&id);
 	pgw_become_owner(&caller, &sec_context);
 	scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "pgw wait_for_payment", ALLOCSET_SMALL_SIZES);
@@ -306,6 +310,7 @@ payment_history(PG_FUNCTION_ARGS)
 	int n;
 
 	pgw_require(GetUserId(), "auditor", NULL);
+	pgw_require_home_of_id(&id);
 	store = pgw_result_set(fcinfo, &desc);
 	if (desc->natts != 8)
 		elog(ERROR, "unexpected result type of pgw.payment_history()");

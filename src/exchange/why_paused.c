@@ -21,6 +21,8 @@ pgw_pause_hint(PgwPause pause)
 				   "SELECT advice FROM pgw.version(). See docs/upgrade.md.";
 		case PGW_PAUSE_MODE:
 			return "Set pgw.worker_mode to \"on\" and reload the configuration.";
+		case PGW_PAUSE_NOT_HOME:
+			return "No slot of pgw.shard_slots is at home under the name that this server was started with (pgw.shard_name). See docs/scaling.md.";
 		case PGW_PAUSE_DRAINING:
 			return "No new charge is begun here, and what is under way is finished. To take payments again set pgw.worker_mode to \"on\" and reload the configuration.";
 		case PGW_PAUSE_NONE:

@@ -16,6 +16,8 @@ typedef enum PgwPause
 	PGW_PAUSE_RESTORED,
 	/* the library does not serve the script's version: until ALTER EXTENSION UPDATE or a restart */
 	PGW_PAUSE_VERSION,
+	/* pgw.shard_slots has no slot that is at home under this name */
+	PGW_PAUSE_NOT_HOME,
 	PGW_PAUSE_UNKNOWN /* a worker that has not looked yet */
 } PgwPause;
 

@@ -19,6 +19,7 @@
 #include "operator_api/health_locked.h"
 #include "operator_api/health_processes.h"
 #include "operator_api/health_report.h"
+#include "operator_api/health_shard.h"
 #include "operator_api/health_tables.h"
 #include "operator_api/health_work.h"
 #include "operator_api/health_writes.h"
@@ -31,6 +32,7 @@ static const PgwHealthCheck checks_of_tables[] = {
 	{pgw_health_check_mode, {"worker_mode"}},
 	{pgw_health_check_card_logging, {"card_logging"}},
 	{pgw_health_check_restored, {"restored"}},
+	{pgw_health_check_shard, {"shard"}},
 	{pgw_health_check_subscriptions, {"subscriptions"}},
 	{pgw_health_check_work,
 	 {"queue", "in_doubt", "pending", "refunding", "accepted", "reviews", "callers_undecided",

@@ -110,7 +110,7 @@ why_paused(const PgwExchangeStatus *s)
 	static const char *const names[] = {
 		[PGW_PAUSE_MODE] = "paused_by_setting", [PGW_PAUSE_DRAINING] = "draining",
 		[PGW_PAUSE_RESTORED] = "restored",      [PGW_PAUSE_VERSION] = "version",
-		[PGW_PAUSE_UNKNOWN] = "starting",
+		[PGW_PAUSE_NOT_HOME] = "not_home",      [PGW_PAUSE_UNKNOWN] = "starting",
 	};
 
 	return psprintf("%s: %s", names[s->paused], pgw_pause_hint(s->paused));

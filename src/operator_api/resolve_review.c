@@ -50,6 +50,7 @@
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_home.h"
 #include "sql_function/require_version.h"
 #include "store/bank_references.h"
 #include "store/events.h"
@@ -564,6 +565,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	pgw_require_version();
 	pgw_actor_calling(&order.actor, GetUserId(), &order.says, NULL);
 	pgw_become_owner(&caller, &sec_context);
+	pgw_require_home_of_id(&order.transaction_id);
 
 	/*
 	 * Another merchant's transaction is no transaction: its id is not confirmed, nor its row

@@ -40,6 +40,7 @@
 #include "queue/record_intents.h"
 #include "queue/send_after_flush.h"
 #include "queue/take_requests.h"
+#include "shard/home_slots.h"
 #include "store/events.h"
 #include "store/tables.h"
 
@@ -120,12 +121,17 @@ request_apply(PgwBatchItem *item)
 	const PgwSlotRequest *r;
 	PgwAttempt attempt;
 
+	call->not_home = false;
 	call->takeover = call->wait_for_outcome = call->row_was_busy = call->has_next_step = false;
 	call->skipped = call->slot < 0 || pgw_exchange_abandoned(call->slot);
 	if (call->skipped)
 		/* the caller left, or the extension was being dropped meanwhile */
 		return;
 	r = pgw_exchange_request(call->slot);
+	/* its caller has looked, too, and what he has seen can have changed since */
+	call->skipped = call->not_home = !pgw_slot_is_worked(&r->payment_id);
+	if (call->skipped)
+		return;
 	call->takeover = pgw_adopt_for_request(call, r);
 	if (call->takeover)
 	{
@@ -187,8 +193,8 @@ request_committed(PgwBatchItem *item)
 	if (!call->skipped && !call->row_was_busy && !call->takeover)
 		pgw_write_succeeded(PGW_WRITE_INTENT);
 	if (call->skipped)
-		pgw_call_answer_error(call, "internal_error",
-							  ""); /* nobody reads it: the slot becomes free */
+		/* of a caller who has left nobody reads it: the slot becomes free */
+		pgw_call_answer_error(call, call->not_home ? "wrong_shard" : "internal_error", "");
 	else if (call->row_was_busy)
 	{
 		/* the earlier attempt's row is locked for a moment */
@@ -268,7 +274,7 @@ request_broken(PgwBatchItem *item, bool committed)
 	PgwCall *call = (PgwCall *) item;
 
 	if (!committed || call->skipped)
-		pgw_call_answer_error(call, "internal_error", "");
+		pgw_call_answer_error(call, call->not_home ? "wrong_shard" : "internal_error", "");
 	else if (call->takeover)
 	{
 		/* Its caller has what is known of the earlier attempt, and the scan takes that on. */

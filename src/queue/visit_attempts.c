@@ -29,6 +29,7 @@
 #include "queue/next_scan.h"
 #include "queue/send_after_flush.h"
 #include "queue/visit_attempts.h"
+#include "shard/home_slots.h"
 #include "store/outcome_message.h"
 #include "store/tables.h"
 
@@ -161,7 +162,7 @@ workitem_apply(PgwBatchItem *item)
 	/* what is submitted is written when it is begun, and that is its lock */
 	if (!attempt.submitted || attempt.status != PGW_CREATED)
 		(void) pgw_store_hold_attempt(&attempt);
-	if (pgw_attempt_of_other_database(&attempt))
+	if (pgw_attempt_of_other_database(&attempt) || !pgw_slot_is_worked(&attempt.payment_id))
 		return;
 	pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);
 	before = attempt.status;

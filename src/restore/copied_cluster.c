@@ -34,9 +34,9 @@
 #include "storage/fd.h"
 #include "utils/guc.h"
 
-#include "base/compat.h"
 #include "base/debug_points.h"
 #include "base/shared_memory.h"
+#include "base/start_name.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "restore/copied_cluster.h"
@@ -48,61 +48,11 @@
 #define LABEL_BACKUP "backup_label"
 #define UNIX_EPOCH_US ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
-static char *instance = NULL;
+static PgwStartName instance = {"pgw.instance", "PGW_INSTANCE", NULL};
 /* the postmaster's own: outlives the shared memory of a crash */
 static PgwCopy found;
 static bool judged = false;
 static PgwCopy *shared = NULL;
-
-/* ---------------------------------------------------------------- pgw.instance */
-
-static bool
-check_instance(char **value, void **extra, GucSource source)
-{
-	if (*value == NULL || pgw_instance_valid(*value))
-		return true;
-	GUC_check_errdetail("At most %d printable ASCII characters, without blanks and double quotes.",
-						PGW_INSTANCE_MAX);
-	return false;
-}
-
-/*
- * A file of the data directory is in every copy of it. What cannot be resolved is taken to be one.
- */
-static bool
-lies_in_data_directory(const char *path)
-{
-	char *file = realpath(path, NULL);
-	char *directory = realpath(DataDir, NULL);
-	size_t n = directory != NULL ? strlen(directory) : 0;
-	bool inside = file == NULL || directory == NULL ||
-				  (strncmp(file, directory, n) == 0 && (file[n] == '/' || n == 1));
-
-	free(file);
-	free(directory);
-	return inside;
-}
-
-static void
-read_instance(PgwCopy *copy)
-{
-	const char *file = pgw_guc_sourcefile("pgw.instance");
-	const char *from_environment = getenv("PGW_INSTANCE");
-
-	strlcpy(copy->instance, instance != NULL ? instance : "", sizeof(copy->instance));
-	if (file == NULL || instance == NULL || instance[0] == '\0' || !lies_in_data_directory(file))
-		return;
-	copy->instance_ignored = true;
-	strlcpy(copy->instance, from_environment != NULL ? from_environment : "",
-			sizeof(copy->instance));
-	ereport(
-		WARNING,
-		(errmsg("pgw: pgw.instance in file \"%s\" is ignored", file),
-		 errdetail("That file is part of the data directory, so every copy has it, too."),
-		 errhint(
-			 "Set it where no copy of the data directory takes it along: in the environment (PGW_INSTANCE), on the server's command line, "
-			 "or in a configuration file elsewhere.")));
-}
 
 /* ---------------------------------------------------------------- the file */
 
@@ -283,7 +233,7 @@ judge(void)
 	bool write;
 
 	memset(&start, 0, sizeof(start));
-	read_instance(&found);
+	found.instance_ignored = pgw_start_name_read(&instance, found.instance, sizeof(found.instance));
 	look(&start);
 	reason = PGW_MUTATED(COPY_PAUSE) ? PGW_COPY_NONE : pgw_copy_judge(&start);
 
@@ -340,23 +290,12 @@ static const PgwSharedArea shared_area = {"pgw copy", shared_size, attach};
 void
 pgw_copy_init(void)
 {
-	const char *from_environment = getenv("PGW_INSTANCE");
-
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	if (from_environment != NULL && !pgw_instance_valid(from_environment))
-		ereport(
-			FATAL,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value in the environment variable PGW_INSTANCE"),
-			 errdetail("At most %d printable ASCII characters, without blanks and double quotes.",
-					   PGW_INSTANCE_MAX)));
-	DefineCustomStringVariable(
-		"pgw.instance",
+	pgw_start_name_define(
+		&instance,
 		"A name for this server that no copy of its data directory has: another one than before means a copy, and pauses payments.",
-		"From outside the data directory: the environment (PGW_INSTANCE), the command line, or a file elsewhere.",
-		&instance, from_environment != NULL ? from_environment : "", PGC_POSTMASTER, 0,
-		check_instance, NULL, NULL);
+		"From outside the data directory: the environment (PGW_INSTANCE), the command line, or a file elsewhere.");
 	pgw_shared_memory_add(&shared_area);
 }
 

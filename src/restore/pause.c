@@ -1,8 +1,9 @@
 /*
  * pause.c - whether the worker may begin anything new: it is told not to, this database is a copy
- * (restored_database.c), or the extension in it has another version than the library
+ * (restored_database.c), it is a shard that has no slot, or the extension in it has another version
+ * than the library
  *
- * Owns: pgw.worker_mode, and the worker's knowledge of all three (process-local).  Backends read
+ * Owns: pgw.worker_mode, and the worker's knowledge of all four (process-local).  Backends read
  * what it last told the exchange.
  */
 #include "postgres.h"
@@ -16,6 +17,7 @@
 #include "exchange/worker_entries.h"
 #include "restore/pause.h"
 #include "restore/restored_database.h"
+#include "shard/home_slots.h"
 
 typedef enum WorkerMode
 {
@@ -34,6 +36,7 @@ static const struct config_enum_entry worker_modes[] = {{"on", WORKER_MODE_ON, f
 static bool checked = false;
 static bool restored = false;
 static bool other_version = false;
+static bool not_home = false;
 static PgwPause told = PGW_PAUSE_UNKNOWN;
 
 void
@@ -55,6 +58,7 @@ pgw_pause_check(void)
 		return;
 	pgw_restored_notice();
 	restored = pgw_is_restored() && !PGW_MUTATED(RESTORED_PAUSE);
+	not_home = !pgw_any_slot_is_worked() && !PGW_MUTATED(HOME_WORKER);
 }
 
 PgwPause
@@ -66,6 +70,8 @@ pgw_pause(void)
 		return PGW_PAUSE_VERSION;
 	if (restored)
 		return PGW_PAUSE_RESTORED;
+	if (not_home)
+		return PGW_PAUSE_NOT_HOME;
 	switch ((WorkerMode) worker_mode)
 	{
 		case WORKER_MODE_PAUSED:

@@ -22,7 +22,8 @@
 #include "database/table_locks.h"
 #include "store/find_due.h"
 
-#define OPEN_WORK " FROM pgw.open_work t WHERE "
+/* attempts of slots that are elsewhere are that shard's */
+#define OPEN_WORK " FROM pgw.open_work t WHERE pgw.slot_is_worked(t.transaction_id) AND "
 #define BEGUN "t.next_step_at IS NOT NULL AND t.begun"
 #define WAITING "t.next_step_at IS NOT NULL AND NOT t.begun"
 #define BANK "t.bank COLLATE pg_catalog.\"C\""

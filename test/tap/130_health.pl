@@ -47,6 +47,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		refunding
 		restored
 		reviews
+		shard
 		slots
 		state_file
 		subscriptions

@@ -64,7 +64,7 @@ rows_are_sound(void **unused)
 				break;
 			case PGW_CLASS_INFRASTRUCTURE:
 				assert_true(t[i].http_status == 500 || t[i].http_status == 409 ||
-							t[i].http_status == 429);
+							t[i].http_status == 421 || t[i].http_status == 429);
 				assert_int_equal(atoi(t[i].sqlstate + 2), t[i].http_status);
 				break;
 			case PGW_CLASS_TIMEOUT:

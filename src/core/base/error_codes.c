@@ -191,6 +191,8 @@ static const PgwErrorInfo errors[] = {
 	{"version_mismatch", PGW_CLASS_INFRASTRUCTURE, 500, true,
 	 "the library and the extension in this database have different versions", "PW500",
 	 "try_again"},
+	{"wrong_shard", PGW_CLASS_INFRASTRUCTURE, 421, false,
+	 "the slot of this request is not at home in this database", "PW421", NULL},
 	{"too_many_requests", PGW_CLASS_INFRASTRUCTURE, 429, true,
 	 "the quota of this merchant or role is used up", "PW429", "try_again"},
 	{"no_free_slot", PGW_CLASS_INFRASTRUCTURE, 500, true, "too many callers are waiting", "PW500",

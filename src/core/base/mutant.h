@@ -57,6 +57,9 @@ typedef enum PgwMutant
 	REPEAT_UNCONFIRMED, /* ... or that such a repetition waits for the card holder */
 	REPEAT_LOOKED_UP,   /* ... or what a look-up says of it later */
 	KEY_MISMATCH,       /* "same key, other request" is asked about as any other unknown answer */
+	HOME_GUARD,         /* calls are taken for slots that are not at home */
+	HOME_AGAIN,         /* ... that have gone since they came */
+	HOME_WORKER,        /* attempts of slots that are elsewhere are worked on */
 	RESTORED_PAUSE,     /* attempts of another cluster or database are worked on */
 	AMOUNT_CHECK,       /* an approval of another amount is taken as one */
 	/* what the bank does not know is failed, but never looked at again */

@@ -1,0 +1,244 @@
+/*
+ * home_slots.c - which slots are at home in this database
+ *
+ * Owns: what this process knows of pgw.shard_slots.  A trigger of the table tells all processes, on
+ * standbys too, of each change (table_rules/slot_rules.c); what is known is then void, from the
+ * moment on in which the change is committed and before its locks are released.
+ * Locks: that of the table, for the time that it is read.
+ * Invariant: what is answered was read, or would have been read the same, after the last lock that
+ * the caller has taken: so whoever asks again under a lock that changes of slots wait for has an
+ * answer that stays.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "executor/tuptable.h"
+#include "mb/pg_wchar.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "core/base/mutant.h"
+#include "core/base/shard_slot.h"
+#include "database/relation_changes.h"
+#include "database/relations.h"
+#include "database/table_locks.h"
+#include "shard/home_slots.h"
+#include "shard/shard_name.h"
+
+#define TABLE "shard_slots"
+
+typedef enum Place
+{
+	ELSEWHERE = 0, /* or nobody knows */
+	HOME,
+	LEAVING
+} Place;
+
+bool pgw_changing_slots = false;
+
+static struct
+{
+	PgwRemembered of;
+	bool whole; /* an error has not ended the reading */
+	bool in_use;
+	bool any_worked;
+	uint8 place[PGW_SHARD_SLOTS];
+} known;
+
+/* ---------------------------------------------------------------- reading the table */
+
+typedef struct Row
+{
+	int slot;
+	char *shard;
+	char *state;
+} Row;
+
+/* false: stop. */
+typedef bool (*RowFunction)(const Row *row, void *arg);
+
+/*
+ * As it is committed now, or as this transaction has changed it, whatever its snapshot shows; and
+ * no predicate lock is taken.
+ */
+static void
+each_row(Oid relid, RowFunction function, void *arg)
+{
+	Relation rel = table_open(relid, NoLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = pgw_table_beginscan(rel, SnapshotSelf);
+	AttrNumber columns[3] = {pgw_relation_column(rel, "slot"), pgw_relation_column(rel, "shard"),
+							 pgw_relation_column(rel, "state")};
+	bool more = true;
+
+	while (more && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull; /* none can be */
+		Row row = {DatumGetInt32(slot_getattr(slot, columns[0], &isnull)),
+				   TextDatumGetCString(slot_getattr(slot, columns[1], &isnull)),
+				   TextDatumGetCString(slot_getattr(slot, columns[2], &isnull))};
+
+		more = function(&row, arg);
+		pfree(row.shard);
+		pfree(row.state);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+}
+
+static Place
+place_of(const Row *row)
+{
+	const char *here = pgw_shard_name();
+
+	if (here == NULL || strcmp(row->shard, here) != 0)
+		return ELSEWHERE;
+	return strcmp(row->state, "home") == 0      ? HOME
+		   : strcmp(row->state, "leaving") == 0 ? LEAVING
+												: ELSEWHERE;
+}
+
+/*
+ * A row that is changed at this moment can come in its old version and in its new one, or in
+ * neither: then the slot is elsewhere until it is read again.
+ */
+static bool
+learn(const Row *row, void *seen)
+{
+	uint8 *twice = (uint8 *) seen + row->slot;
+
+	known.in_use = true;
+	known.place[row->slot] = *twice ? ELSEWHERE : place_of(row);
+	*twice = true;
+	return true;
+}
+
+static void
+read_table(Oid relid)
+{
+	uint8 seen[PGW_SHARD_SLOTS] = {0};
+
+	known.whole = known.in_use = known.any_worked = false;
+	memset(known.place, ELSEWHERE, sizeof(known.place));
+	/* what changes from here on makes it void again */
+	known.of.relid = relid;
+	each_row(relid, learn, seen);
+	for (int i = 0; i < PGW_SHARD_SLOTS; i++)
+		known.any_worked |= known.place[i] != ELSEWHERE;
+	known.whole = true;
+}
+
+/*
+ * The table's lock, until it is read: the oid under it.  InvalidOid: this version of the extension
+ * has no such table.
+ */
+static Oid
+lock_table(void)
+{
+	for (;;)
+	{
+		Oid relid = pgw_relation_or_none(TABLE);
+
+		if (!OidIsValid(relid))
+			return relid;
+		pgw_table_lock(relid, AccessShareLock);
+		if (relid == pgw_relation_or_none(TABLE))
+			return relid;
+		UnlockRelationOid(relid, AccessShareLock);
+	}
+}
+
+/* Is anything said of slots here?  What is known is then what is committed. */
+static bool
+look(void)
+{
+	AcceptInvalidationMessages();
+	while (!OidIsValid(known.of.relid) || !known.whole)
+	{
+		Oid relid;
+
+		pgw_remembered_is_voided(&known.of);
+		relid = lock_table();
+		if (!OidIsValid(relid))
+			return false;
+		read_table(relid);
+		UnlockRelationOid(relid, AccessShareLock);
+	}
+	return known.in_use;
+}
+
+/* ---------------------------------------------------------------- what is asked */
+
+int
+pgw_slot_of_request(const char *client_request_id)
+{
+	int len = (int) strlen(client_request_id);
+	const char *utf8 =
+		pg_server_to_any(client_request_id, len, PG_UTF8); /* the same, in most databases */
+
+	return pgw_shard_slot_of_request(utf8, utf8 == client_request_id ? (size_t) len : strlen(utf8));
+}
+
+bool
+pgw_slots_in_use(void)
+{
+	return look();
+}
+
+bool
+pgw_slot_is_home(int slot)
+{
+	return !look() || known.place[slot] == HOME || PGW_MUTATED(HOME_GUARD);
+}
+
+bool
+pgw_slot_is_worked(const pg_uuid_t *id)
+{
+	return !look() || known.place[pgw_shard_slot_of_id(id->data)] != ELSEWHERE ||
+		   PGW_MUTATED(HOME_WORKER);
+}
+
+bool
+pgw_any_slot_is_worked(void)
+{
+	return !look() || known.any_worked;
+}
+
+typedef struct Search
+{
+	int slot;
+	char *shard;
+} Search;
+
+static bool
+find(const Row *row, void *arg)
+{
+	Search *s = arg;
+
+	if (row->slot != s->slot)
+		return true;
+	pfree(s->shard);
+	s->shard = pstrdup(row->shard);
+	return true; /* of two versions the later one */
+}
+
+char *
+pgw_slot_other_shard(int slot)
+{
+	Search s = {.slot = slot, .shard = pstrdup("")};
+	Oid relid = lock_table();
+
+	if (!OidIsValid(relid))
+		return NULL;
+	each_row(relid, find, &s);
+	UnlockRelationOid(relid, AccessShareLock);
+	if (s.shard[0] == '\0' || (pgw_shard_name() != NULL && strcmp(s.shard, pgw_shard_name()) == 0))
+		return NULL;
+	return s.shard;
+}

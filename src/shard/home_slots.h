@@ -1,0 +1,38 @@
+/*
+ * home_slots.h - which slots are at home in this database (pgw.shard_slots)
+ *
+ * A slot is in one shard, and the others know nothing of its payments: a request that is made in
+ * two of them is charged twice.  So nothing is done for a slot that is not at home, and where
+ * pgw.shard_slots is empty every slot is.  All functions need a transaction.
+ */
+#ifndef PGW_SHARD_HOME_SLOTS_H
+#define PGW_SHARD_HOME_SLOTS_H
+
+#include "postgres.h"
+#include "utils/uuid.h"
+
+/* The slots are being changed by a function that may (operator_api/shard_slots.c). */
+extern bool pgw_changing_slots;
+
+/* The slot of a request, by its id in the database's encoding. */
+extern int pgw_slot_of_request(const char *client_request_id);
+
+/* May calls be taken for this slot? */
+extern bool pgw_slot_is_home(int slot);
+
+/*
+ * May the worker go on with this attempt, by its payment's id or its own?  Also while the slot is
+ * about to leave.
+ */
+extern bool pgw_slot_is_worked(const pg_uuid_t *id);
+
+/* Is there any slot that is? */
+extern bool pgw_any_slot_is_worked(void);
+
+/* Are there slots at all? */
+extern bool pgw_slots_in_use(void);
+
+/* Where the slot is, by its row; NULL: no row, or it is here. */
+extern char *pgw_slot_other_shard(int slot);
+
+#endif
