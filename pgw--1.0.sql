@@ -6,7 +6,7 @@
  *	 3	Trigger functions
  *	 4	Configuration: merchants, connectors, banks, versions of banks
  *	 5	Payments
- *	 6	Attempts: payment_transactions, open_work, bank_references; notifications
+ *	 6	Attempts: payment_transactions, open_work, bank_references; notifications, disputes
  *	 7	Events and their partitions
  *	 8	What the worker keeps over a restart: circuit breakers, alerts
  *	 9	Restored and copied databases
@@ -69,7 +69,7 @@ CREATE TYPE pgw.event_type AS ENUM (
 	'AuthorizationExpired',
 	'CompensationStarted', 'RefundStarted', 'RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown',
 	'RefundRetryScheduled', 'RefundReversed', 'LateApprovalReceived', 'ManualReviewRequired', 'ManualReviewResolved',
-	'BankReported');
+	'BankReported', 'InquiryOpened', 'DisputeOpened', 'DisputeWithdrawn', 'DisputeReinstated', 'DisputeClosed');
 COMMENT ON TYPE pgw.event_type IS
 	'What happened to an attempt in one step. docs/state-machine.md lists from which state to which each event may '
 	'lead.';
@@ -479,6 +479,7 @@ CREATE TABLE pgw.payments (
 	-- last, and NULL of nearly all: there they cost nothing
 	bank_captured_amount bigint,
 	bank_refunded_amount bigint,
+	disputed_amount bigint,
 	CONSTRAINT payments_request_key UNIQUE (client_request_id, merchant),
 	CONSTRAINT payments_authorized_check CHECK (authorized_amount >= 0 AND authorized_amount <= amount),
 	-- differences, because the sum of two bigints can overflow
@@ -488,7 +489,7 @@ CREATE TABLE pgw.payments (
 	CONSTRAINT payments_refunds_check CHECK (refunded_amount >= 0 AND refund_pending_amount >= 0
 		AND refunded_amount - coalesce(bank_captured_amount, 0) <= captured_amount
 		AND refund_pending_amount - coalesce(bank_captured_amount, 0) <= captured_amount - refunded_amount),
-	CONSTRAINT payments_bank_check CHECK (bank_captured_amount > 0 AND bank_refunded_amount > 0),
+	CONSTRAINT payments_bank_check CHECK (bank_captured_amount > 0 AND bank_refunded_amount > 0 AND disputed_amount > 0),
 	CONSTRAINT payments_no_money_check CHECK (status NOT IN ('pending', 'declined') OR captured_amount = 0)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05,
 	autovacuum_vacuum_insert_scale_factor = 0.05);
@@ -525,6 +526,8 @@ COMMENT ON COLUMN pgw.payments.bank_captured_amount IS
 	'What the bank has captured beside that, without pgw, as it reports it, in minor units; NULL: nothing.';
 COMMENT ON COLUMN pgw.payments.bank_refunded_amount IS
 	'What the bank has given back beside refunded_amount, without pgw, as it reports it, in minor units; NULL: nothing.';
+COMMENT ON COLUMN pgw.payments.disputed_amount IS
+	'What disputes have taken back of it: withdrawn less reinstated, in minor units; NULL: nothing. It counts in no status.';
 COMMENT ON COLUMN pgw.payments.bank IS
 	'The bank that has the charge, by its name in pgw.banks; NULL until it is known.';
 COMMENT ON COLUMN pgw.payments.bank_reference IS 'The bank''s id of the charge; NULL until it is known.';
@@ -557,7 +560,7 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.payments IS 'Payments are never delete
 
 
 -- ==================================================================================================
---  6  Attempts: payment_transactions, open_work, bank_references; notifications
+--  6  Attempts: payment_transactions, open_work, bank_references; notifications, disputes
 --
 --  One row for each attempt at an operation. The columns are those of PgwAttempt (src/store/tables.h).
 -- ==================================================================================================
@@ -1032,13 +1035,15 @@ CREATE TABLE pgw.notifications (
 	transaction_id uuid,
 	amounts text CHECK (amounts IN ('equal', 'unequal', 'unreadable')),
 	alerted boolean NOT NULL DEFAULT false,
-	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment', 'evidence', 'change')),
+	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment', 'evidence', 'change', 'dispute')),
 	about text CHECK (about IN ('charge', 'capture', 'void', 'refund', 'cancel', 'reverse')),
 	says text CHECK (says IN ('approved', 'declined')),
 	request_key text COLLATE "C",
 	evidence text CHECK (evidence IN ('waiting', 'used', 'agrees', 'contradicts', 'superseded')),
 	change text CHECK (change IN ('waiting', 'seen')),
 	next_look_at timestamptz,
+	dispute text CHECK (dispute IN ('waiting', 'used', 'agrees', 'unclear')),
+	dispute_says jsonb,
 	received_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT notifications_once UNIQUE (bank, identity)
@@ -1048,6 +1053,8 @@ CREATE INDEX notifications_evidence ON pgw.notifications (transaction_id) WHERE 
 CREATE INDEX notifications_waiting ON pgw.notifications (notification_id) WHERE evidence = 'waiting';
 CREATE INDEX notifications_change ON pgw.notifications (transaction_id) WHERE change = 'waiting';
 CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id) WHERE amounts <> 'equal' AND NOT alerted;
+CREATE INDEX notifications_dispute ON pgw.notifications (transaction_id) WHERE dispute = 'waiting';
+CREATE INDEX notifications_dispute_alert ON pgw.notifications (notification_id) WHERE dispute IN ('waiting', 'unclear') AND NOT alerted;
 COMMENT ON TABLE pgw.notifications IS
 	'What banks have sent by themselves and pgw has taken, one row each. A notification makes pgw ask the bank; of a bank that '
 	'can be asked nothing it is the bank''s word. Its body is not kept. The worker deletes rows that are older than '
@@ -1074,7 +1081,7 @@ COMMENT ON COLUMN pgw.notifications.payment_id IS 'The payment that it is about;
 COMMENT ON COLUMN pgw.notifications.outcome IS
 	'asked: something of the payment is in doubt, and the worker asks the bank after the commit; nothing_open: nothing is; '
 	'unknown_payment: no payment of this bank has such an id or reference; evidence: the worker takes it as the bank''s answer; '
-	'change: it may tell of what was done at the bank without pgw, and the worker asks for the totals.';
+	'change: it may tell of what was done at the bank without pgw, and the worker asks for the totals; dispute: it tells of one.';
 COMMENT ON COLUMN pgw.notifications.about IS 'Which operation it is the bank''s word on, at a bank that can be asked nothing; else NULL.';
 COMMENT ON COLUMN pgw.notifications.says IS 'approved: that operation is done; declined: it has failed.';
 COMMENT ON COLUMN pgw.notifications.request_key IS 'Our reference of the request that it is about, as pgw has it.';
@@ -1086,14 +1093,82 @@ COMMENT ON COLUMN pgw.notifications.change IS
 	'It may tell of what was done at the bank without pgw. waiting: the bank is still to be asked; seen: it was; NULL: it tells of '
 	'no such thing, or of nothing that could have changed the payment.';
 COMMENT ON COLUMN pgw.notifications.next_look_at IS 'When the bank is to be asked again, where change is waiting; NULL: at once.';
+COMMENT ON COLUMN pgw.notifications.dispute IS
+	'It tells of a dispute. waiting: the worker will record it, once the payment is there and Completed; used: it was recorded; '
+	'agrees: all of it was known; unclear: it names none, or says another amount than before; NULL: it is about no dispute.';
+COMMENT ON COLUMN pgw.notifications.dispute_says IS 'What it says of it: a JSON object.';
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
 COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
 COMMENT ON INDEX pgw.notifications_evidence IS 'What a bank has said of an attempt by itself.';
 COMMENT ON INDEX pgw.notifications_waiting IS 'What a bank has said by itself and was not taken yet.';
 COMMENT ON INDEX pgw.notifications_change IS 'Of which payments the totals are still to be asked for.';
+COMMENT ON INDEX pgw.notifications_dispute IS 'What was said of disputes and is not recorded yet.';
+COMMENT ON INDEX pgw.notifications_dispute_alert IS 'Those about disputes that a person should see.';
 COMMENT ON INDEX pgw.notifications_to_alert IS 'Those with another amount, of which people are still to be told.';
 COMMENT ON CONSTRAINT notifications_once ON pgw.notifications IS 'Each notification is taken once, however often it is delivered.';
+
+-- How each stands; what led there is in the events of the payment's attempt.
+CREATE TABLE pgw.disputes (
+	dispute_id uuid NOT NULL PRIMARY KEY,
+	account text COLLATE "C" NOT NULL,
+	bank_dispute_id text COLLATE "C" NOT NULL,
+	bank text COLLATE "C" NOT NULL,
+	livemode boolean NOT NULL,
+	merchant text NOT NULL,
+	payment_id uuid NOT NULL,
+	transaction_id uuid NOT NULL,
+	status text NOT NULL CHECK (status IN ('inquiry', 'open', 'won', 'lost', 'closed')),
+	steps text[] NOT NULL,
+	currency text NOT NULL,
+	withdrawn_amount bigint NOT NULL CHECK (withdrawn_amount >= 0),
+	reinstated_amount bigint NOT NULL CHECK (reinstated_amount >= 0),
+	unclear boolean NOT NULL,
+	said_amount bigint,
+	said_currency text,
+	fee_amount bigint,
+	fee_currency text,
+	reason text,
+	deadline timestamptz,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CONSTRAINT disputes_once UNIQUE (account, bank_dispute_id)
+);
+CREATE INDEX disputes_payment ON pgw.disputes (payment_id);
+COMMENT ON TABLE pgw.disputes IS
+	'Disputes of payments, one row each, as banks have told of them: inquiries, which take nothing, and those that take money back.';
+COMMENT ON COLUMN pgw.disputes.dispute_id IS 'pgw''s id of it, as a UUIDv7.';
+COMMENT ON COLUMN pgw.disputes.account IS 'The account of pgw.banks; the bank''s name, where that has none.';
+COMMENT ON COLUMN pgw.disputes.bank_dispute_id IS 'The bank''s id of it.';
+COMMENT ON COLUMN pgw.disputes.bank IS 'The bank that has told of it, by its name in pgw.banks.';
+COMMENT ON COLUMN pgw.disputes.livemode IS 'False: no money moves, the bank is one for tests.';
+COMMENT ON COLUMN pgw.disputes.merchant IS 'Whose payment it is about.';
+COMMENT ON COLUMN pgw.disputes.payment_id IS 'The payment that it is about.';
+COMMENT ON COLUMN pgw.disputes.transaction_id IS 'The attempt that has the charge; its events tell what happened.';
+COMMENT ON COLUMN pgw.disputes.status IS
+	'inquiry: the bank of the card asks, and takes nothing; open; won and lost: by the merchant; closed: neither.';
+COMMENT ON COLUMN pgw.disputes.steps IS 'The steps that the bank has told of, whatever their order; each counts once.';
+COMMENT ON COLUMN pgw.disputes.currency IS 'The payment''s currency.';
+COMMENT ON COLUMN pgw.disputes.withdrawn_amount IS 'What it has taken, in minor units of the payment''s currency.';
+COMMENT ON COLUMN pgw.disputes.reinstated_amount IS 'What of it has come back, in minor units of the payment''s currency.';
+COMMENT ON COLUMN pgw.disputes.unclear IS
+	'True: money was moved, and how much of the payment''s currency it was the bank does not say; the amounts lack it.';
+COMMENT ON COLUMN pgw.disputes.said_amount IS 'What is disputed, as the bank says it, in minor units of said_currency.';
+COMMENT ON COLUMN pgw.disputes.said_currency IS 'The currency in which the bank says it.';
+COMMENT ON COLUMN pgw.disputes.fee_amount IS 'The bank''s fee for it, in minor units of fee_currency, as it was said last.';
+COMMENT ON COLUMN pgw.disputes.fee_currency IS 'The currency of the fee.';
+COMMENT ON COLUMN pgw.disputes.reason IS 'The bank''s word for why.';
+COMMENT ON COLUMN pgw.disputes.deadline IS 'Until when the merchant may answer, as it was said last; pgw answers nothing.';
+COMMENT ON COLUMN pgw.disputes.created_at IS 'When the row was recorded.';
+COMMENT ON COLUMN pgw.disputes.updated_at IS 'When a step was last recorded.';
+COMMENT ON INDEX pgw.disputes_payment IS 'The disputes of a payment.';
+COMMENT ON CONSTRAINT disputes_once ON pgw.disputes IS 'A dispute is one, however often the bank tells of it.';
+
+CREATE TRIGGER refuse_delete BEFORE DELETE ON pgw.disputes FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.disputes FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.disputes ENABLE ALWAYS TRIGGER refuse_delete, ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER refuse_delete ON pgw.disputes IS 'Disputes are never deleted.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.disputes IS 'Disputes are never deleted.';
 
 
 -- ==================================================================================================
@@ -2338,7 +2413,7 @@ SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
 		THEN t.error_code END AS error_code,
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
-		THEN t.error_message END AS error_message, p.livemode, p.bank_captured_amount, p.bank_refunded_amount
+		THEN t.error_message END AS error_message, p.livemode, p.bank_captured_amount, p.bank_refunded_amount, p.disputed_amount
 FROM pgw.payments p LEFT JOIN pgw.payment_transactions t ON t.transaction_id = p.transaction_id
 WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
 	OR EXISTS (SELECT FROM pgw.access_grants g
@@ -2401,6 +2476,17 @@ COMMENT ON COLUMN pgw.audit_events.correlation_id IS
 COMMENT ON COLUMN pgw.audit_events.event_data IS
 	'A JSON object: v (1), from and to (states), requests_sent, operation, bank, correlation_id, and what belongs to '
 	'the event. Amounts are in minor units.';
+
+CREATE VIEW pgw.audit_disputes WITH (security_barrier) AS
+SELECT d.dispute_id, d.bank, d.bank_dispute_id, d.merchant, d.payment_id, d.transaction_id, d.status, d.steps, d.currency,
+	d.withdrawn_amount, d.reinstated_amount, d.unclear, d.said_amount, d.said_currency, d.fee_amount, d.fee_currency, d.reason,
+	d.deadline, d.created_at, d.updated_at, d.livemode
+FROM pgw.disputes d
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR EXISTS (SELECT FROM pgw.access_grants g
+		WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', d.merchant)
+			AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.audit_disputes IS 'The disputes of the merchants granted to an operator or auditor.';
 
 CREATE VIEW pgw.manual_reviews WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, r.came_from, r.since,
@@ -2467,6 +2553,7 @@ BEGIN
 			(1, 'pgw.audit_events', 'pgw.payment_transactions'),
 			(1, 'pgw.events_in_full', 'pgw.transaction_events'),
 			(2, 'pgw.audit_events', 'pgw.transaction_events'),
+			(1, 'pgw.audit_disputes', 'pgw.disputes'),
 			(1, 'pgw.manual_reviews', 'pgw.payment_transactions'),
 			(1, 'pgw.alerts', 'pgw.alert_state')) v (n, of_view, of_table)
 		JOIN pg_attribute a ON a.attrelid = v.of_view AND a.attnum > 0
@@ -2728,7 +2815,8 @@ COMMENT ON FUNCTION pgw.rebuild_status IS
 CREATE FUNCTION pgw.rebuild_payment(payment_id uuid, OUT transaction_id uuid, OUT status pgw.payment_status, OUT amount bigint,
 	OUT currency text, OUT authorized_amount bigint, OUT captured_amount bigint, OUT reserved_amount bigint,
 	OUT refunded_amount bigint, OUT refund_pending_amount bigint, OUT given_back_amount bigint,
-	OUT capture_pending_amount bigint, OUT bank_captured_amount bigint, OUT bank_refunded_amount bigint) RETURNS record
+	OUT capture_pending_amount bigint, OUT bank_captured_amount bigint, OUT bank_refunded_amount bigint,
+	OUT disputed_amount bigint) RETURNS record
 AS 'MODULE_PATHNAME', 'pgw_rebuild_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgw.rebuild_payment IS
 	'What a payment stands at by the events of its attempts alone: status and amounts as in payments, and what pgw has '
@@ -2744,7 +2832,8 @@ WITH event AS (
 	-- ordered, so that the index of each partition is read and nothing is sorted or kept
 	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.from_status::text, e.to_status::text,
 		CASE WHEN e.event_type = 'TransactionStarted' THEN e.event_data END AS started, e.payment_id, e.correlation_id, e.digest,
-		CASE WHEN e.event_type IN ('BankProcessingFailed', 'TransactionFailed') THEN e.event_data->>'error_code' END AS failed_with
+		CASE WHEN e.event_type IN ('BankProcessingFailed', 'TransactionFailed') THEN e.event_data->>'error_code' END AS failed_with,
+		CASE WHEN e.event_type IN ('DisputeWithdrawn', 'DisputeReinstated') THEN (e.event_data->>'taken')::numeric END AS taken
 	FROM pgw.transaction_events e
 	ORDER BY e.transaction_id, e.step_order
 ), chain AS (
@@ -2779,7 +2868,7 @@ WITH event AS (
 		bool_or(c.to_status IN ('Failed', 'Refunding', 'Refunded')) AS in_vain,
 		bool_or(pgw.is_decline(c.failed_with)) FILTER (WHERE c.failed_with IS NOT NULL) AS declined,
 		bool_or(c.to_status = 'RequiresManualReview') AS reviewed,
-		bool_or(c.event_type = 'AuthorizationExpired') AS expired,
+		bool_or(c.event_type = 'AuthorizationExpired') AS expired, coalesce(sum(c.taken), 0) AS disputed,
 		-- Saved, and the bank may still fail it; or in review since
 		coalesce(max(c.step_order) FILTER (WHERE c.event_type = 'BankAccepted'), 0)
 			> coalesce(max(c.step_order) FILTER (WHERE c.to_status NOT IN ('Saved', 'RequiresManualReview')
@@ -2789,7 +2878,8 @@ WITH event AS (
 	GROUP BY c.transaction_id
 ), told AS (
 	-- what the events of each attempt tell, whatever its row says
-	SELECT h.transaction_id, h.status, h.saved, h.in_vain, h.declined, h.reviewed, h.expired, h.started->>'operation' AS operation,
+	SELECT h.transaction_id, h.status, h.saved, h.in_vain, h.declined, h.reviewed, h.expired, h.disputed,
+		h.started->>'operation' AS operation,
 		CASE jsonb_typeof(h.started->'amount') WHEN 'number' THEN (h.started->>'amount')::numeric ELSE 0 END AS amount,
 		coalesce(h.started->>'capture', '') = 'on_commit' AS on_commit, h.started->'final' IS DISTINCT FROM 'false' AS final,
 		coalesce(h.started->>'origin', '') = 'bank' AS by_bank,
@@ -2823,6 +2913,7 @@ WITH event AS (
 		k.kept * (k.reserved * d.amount + coalesce(o.reserved, 0)) AS reserved,
 		k.kept * coalesce(o.refunded, 0) AS refunded, k.kept * coalesce(o.refund_pending, 0) AS refund_pending,
 		k.kept * coalesce(o.bank_captured, 0) AS bank_captured, k.kept * coalesce(o.bank_refunded, 0) AS bank_refunded,
+		k.kept * d.disputed AS disputed,
 		coalesce(o.closed, false) AS closed, coalesce(o.voided, false) AS voided
 	FROM pgw.payments p
 	JOIN told d ON d.transaction_id = p.transaction_id
@@ -3077,6 +3168,12 @@ CROSS JOIN LATERAL (
 		'refunded_by_transactions', o.bank_refunded)
 	WHERE p.bank_captured_amount IS DISTINCT FROM o.bank_captured OR p.bank_refunded_amount IS DISTINCT FROM o.bank_refunded
 	UNION ALL
+	-- disputes_differ: what disputes have taken is not that of pgw.disputes.
+	SELECT 'disputes_differ', jsonb_build_object('disputed_amount', p.disputed_amount, 'by_disputes', x.taken)
+	FROM (SELECT nullif(sum(greatest(d.withdrawn_amount - d.reinstated_amount, 0)), 0) AS taken FROM pgw.disputes d
+		WHERE d.payment_id = p.payment_id) x
+	WHERE p.disputed_amount IS DISTINCT FROM x.taken AND p.payment_id IS NOT NULL
+	UNION ALL
 	-- void_differs: voided without a void, or the other way round. A void that came too late has found the
 	-- authorization expired.
 	SELECT 'void_differs', jsonb_build_object('status', p.status, 'by_transactions', coalesce(o.voided, false))
@@ -3091,17 +3188,18 @@ SELECT 'payment_differs', p.payment_id, p.transaction_id, p.merchant, jsonb_buil
 	'stored', jsonb_build_object('status', p.status, 'authorized_amount', p.authorized_amount, 'captured_amount', p.captured_amount,
 		'capture_pending_amount', p.capture_pending_amount, 'reserved_amount', p.reserved_amount,
 		'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount,
-		'bank_captured_amount', coalesce(p.bank_captured_amount, 0), 'bank_refunded_amount', coalesce(p.bank_refunded_amount, 0)),
+		'bank_captured_amount', coalesce(p.bank_captured_amount, 0), 'bank_refunded_amount', coalesce(p.bank_refunded_amount, 0),
+		'disputed_amount', coalesce(p.disputed_amount, 0)),
 	'by_events', jsonb_build_object('status', r.payment_status, 'authorized_amount', r.authorized, 'captured_amount', r.captured,
 		'capture_pending_amount', r.capture_pending, 'reserved_amount', r.reserved,
 		'refunded_amount', r.refunded, 'refund_pending_amount', r.refund_pending,
-		'bank_captured_amount', r.bank_captured, 'bank_refunded_amount', r.bank_refunded))
+		'bank_captured_amount', r.bank_captured, 'bank_refunded_amount', r.bank_refunded, 'disputed_amount', r.disputed))
 FROM pgw.payments p
 JOIN rebuilt r ON r.payment_id = p.payment_id
 WHERE (p.authorized_amount, p.captured_amount, p.capture_pending_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount,
-		coalesce(p.bank_captured_amount, 0), coalesce(p.bank_refunded_amount, 0))
+		coalesce(p.bank_captured_amount, 0), coalesce(p.bank_refunded_amount, 0), coalesce(p.disputed_amount, 0))
 		IS DISTINCT FROM (r.authorized, r.captured, r.capture_pending, r.reserved, r.refunded, r.refund_pending, r.bank_captured,
-			r.bank_refunded)
+			r.bank_refunded, r.disputed)
 	OR p.status::text <> r.payment_status
 		AND NOT (p.status IN ('pending', 'in_review') AND NOT r.kept)
 		AND NOT (p.status = 'failed' AND r.payment_status = 'declined' AND r.status <> 'Failed')
@@ -3596,6 +3694,7 @@ SELECT pg_extension_config_dump('pgw.payments', '');
 SELECT pg_extension_config_dump('pgw.payment_transactions', '');
 SELECT pg_extension_config_dump('pgw.bank_references', '');
 SELECT pg_extension_config_dump('pgw.notifications', '');
+SELECT pg_extension_config_dump('pgw.disputes', '');
 SELECT pg_extension_config_dump('pgw.transaction_events_default', '');
 SELECT pg_extension_config_dump('pgw.resumptions', '');
 SELECT pg_extension_config_dump('pgw.restore_pending', '');

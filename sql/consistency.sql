@@ -459,6 +459,26 @@ SELECT attempt(31, '{"origin": "bank"}');
 ROLLBACK;
 \set VERBOSITY default
 
+-- what disputes have taken: by the events, by their rows, and by the payment
+BEGIN;
+SELECT payment(1, '{"disputed_amount": 300}'), attempt(1, '{"step_order": 9}'), success(1);
+INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, step_order, event_data)
+SELECT gen_random_uuid(), tid(1), v.event::pgw.event_type, 'Completed', 'Completed', v.step, v.data::jsonb FROM (VALUES (7, 'InquiryOpened', '{"dispute": "d"}'), (8, 'DisputeWithdrawn', '{"dispute": "d", "taken": 700}'),
+	(9, 'DisputeReinstated', '{"dispute": "d", "taken": -400}')) v (step, event, data);
+INSERT INTO pgw.disputes (dispute_id, account, bank_dispute_id, bank, livemode, merchant, payment_id, transaction_id, status, steps, currency, withdrawn_amount, reinstated_amount, unclear)
+VALUES (tid(9), 'bank', 'd', 'bank', true, 'default', pid(1), tid(1), 'won', '{}', 'EUR', 700, 400, false), (tid(8), 'bank', 'e', 'bank', true, 'default', pid(1), tid(1), 'won', '{}', 'EUR', 0, 400, false);
+SELECT broken();
+SELECT disputed_amount FROM pgw.rebuild_payment(pid(1));
+SAVEPOINT s;
+\set VERBOSITY terse
+UPDATE pgw.payments SET disputed_amount = 299 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.disputes SET reinstated_amount = 0 WHERE dispute_id = tid(9); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.payments SET disputed_amount = 0 WHERE payment_id = pid(1); ROLLBACK TO s;
+INSERT INTO pgw.disputes SELECT tid(7), account, bank_dispute_id, bank, livemode, merchant, payment_id, transaction_id, status, steps, currency, 0, 0, false FROM pgw.disputes WHERE dispute_id = tid(9); ROLLBACK TO s;
+DELETE FROM pgw.disputes; ROLLBACK TO s;
+ROLLBACK;
+\set VERBOSITY default
+
 -- a foreign key that was made while nobody refused it
 BEGIN;
 ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts DISABLE;

@@ -196,6 +196,9 @@ EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
 EVIDENCE_UNCLAIMED:405_evidence:a charge that pends
 BANK_REFUNDED_COUNTS:407_made_at_bank:refunds
+DISPUTE_ONCE:413_disputes:told again
+DISPUTE_CURRENCY:413_disputes:another currency
+DISPUTE_CEILING:413_disputes:money is taken
 REPORTED_WHILE_OPEN:407_made_at_bank:beside an open refund
 NOTIFIED_TAKEN_OVER:410_taken_over_meanwhile:taken over meanwhile
 NOTIFICATION_UNFLUSHED:400_notifications:flushed

@@ -125,6 +125,21 @@ pgw_attempt_alert_contradicted(const pg_uuid_t *transaction_id, const char *corr
 }
 
 void
+pgw_attempt_alert_dispute(const char *kind, const pg_uuid_t *transaction_id,
+						  const char *correlation, const char *bank)
+{
+	const char *message =
+		"the charge is disputed, or money was taken or given back by a dispute: see pgw.audit_disputes";
+
+	if (strcmp(kind, "dispute_closed") == 0)
+		message = "a dispute of the charge is over: pgw.audit_disputes says how";
+	else if (strcmp(kind, "dispute_unclear") == 0)
+		message =
+			"a dispute has moved money, and the bank does not say how much of the payment's currency: disputed_amount lacks it";
+	pgw_alert(kind, NULL, bank, transaction_id, correlation, message);
+}
+
+void
 pgw_attempt_alert_unwatched(const pg_uuid_t *transaction_id, const char *correlation,
 							const char *bank)
 {

@@ -20,6 +20,9 @@ extern void pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status,
 							  const char *correlation, const char *bank);
 
 /* A notification says the opposite of how it has ended. */
+/* kind: "dispute_opened", "dispute_closed" or "dispute_unclear" */
+extern void pgw_attempt_alert_dispute(const char *kind, const pg_uuid_t *transaction_id,
+									  const char *correlation, const char *bank);
 extern void pgw_attempt_alert_contradicted(const pg_uuid_t *transaction_id, const char *correlation,
 										   const char *bank);
 

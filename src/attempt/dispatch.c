@@ -17,6 +17,7 @@
 #include "attempt/dispatch.h"
 #include "attempt/evidence.h"
 #include "attempt/give_back_on_rollback.h"
+#include "attempt/disputes.h"
 #include "attempt/made_at_bank.h"
 #include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
@@ -111,6 +112,8 @@ pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 			result = write_payment(attempt);
 			break;
 		case PGW_COMPLETED:
+			if (step->bank_spoke)
+				pgw_step_disputes(attempt, step);
 			if (!step->bank_spoke || !pgw_step_made_at_bank(attempt, step))
 				pgw_step_watch_authorization(attempt, step);
 			break;

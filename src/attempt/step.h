@@ -49,6 +49,10 @@ typedef struct PgwStep
 	bool unwatched;
 	bool at_rest; /* the call asks what was done at the bank without pgw: nothing waits for it */
 	bool contradicted; /* the bank says by itself that it has ended otherwise */
+	/* of a dispute: one was opened, or has taken or given back; was closed; says too little */
+	bool dispute_opened;
+	bool dispute_closed;
+	bool dispute_unclear;
 
 	char parked_for[64]; /* this bank has no room; "" otherwise */
 	PgwLane lane;        /* ... for it in this lane */

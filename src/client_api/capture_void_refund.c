@@ -52,12 +52,16 @@ PG_FUNCTION_INFO_V1(pgw_capture_payment_1_0);
 PG_FUNCTION_INFO_V1(pgw_void_payment_1_0);
 PG_FUNCTION_INFO_V1(pgw_refund_payment_1_0);
 
+#define DESPITE_DISPUTE \
+	"a refund of it would be paid twice: refund no more than what is left beside it, or say options => '{\"despite_dispute\": true}' if it is to be paid all the same"
+
 typedef struct RequestedOperation
 {
 	PgwKind kind;
 	pg_uuid_t payment_id;
 	PgwOperationArgs args;
 	bool final;
+	bool despite_dispute;
 	PgwCallerSays says;
 	PgwTrace trace;
 	Oid caller;
@@ -93,7 +97,9 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, RequestedOperation *o)
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
-	if (pgw_validate_operation_args(&o->args, &o->says, &o->trace, &faults) > 0)
+	if (pgw_validate_operation_args(&o->args, &o->says, &o->trace,
+									kind == PGW_KIND_REFUND ? &o->despite_dispute : NULL,
+									&faults) > 0)
 		text = faults.failed ? "[]" : MemoryContextStrdup(CurrentMemoryContext, faults.data);
 	pgw_buf_free(&faults);
 	if (text != NULL)
@@ -178,6 +184,9 @@ check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, in
 {
 	PgwOperationCheck result;
 	const PgwCapabilities none = {0};
+	PgwOperationWish wish = {.amount = o->args.has_amount ? o->args.amount : 0,
+							 .final = o->final,
+							 .despite_dispute = o->despite_dispute};
 	PgwBank *bank;
 
 	pgw_config_refresh(false);
@@ -188,7 +197,7 @@ check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, in
 								bank != NULL && bank->connector != NULL
 									? pgw_connector_capabilities(bank->connector)
 									: &none,
-								o->args.has_amount ? o->args.amount : 0, o->final, &result);
+								&wish, &result);
 	if (pgw_test_mode && charge->livemode)
 		result.error_code = "live_bank_in_test_mode";
 	if (result.error_code == NULL && (bank == NULL || bank->connector == NULL))
@@ -204,6 +213,12 @@ check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, in
 		pgw_json_put_string(&detail, "status", pgw_payment_status_name(p->status));
 		if (strcmp(result.error_code, "amount_exceeds_remaining") == 0)
 			pgw_json_put_int(&detail, "left", result.left);
+		if (strcmp(result.error_code, "amount_disputed") == 0)
+		{
+			pgw_json_put_int(&detail, "left", result.left);
+			pgw_json_put_int(&detail, "disputed", p->disputed_amount);
+			result.hint = DESPITE_DISPUTE;
+		}
 		pgw_raise(
 			result.error_code, detail.text.data,
 			result.hint != NULL

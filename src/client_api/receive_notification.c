@@ -5,7 +5,8 @@
  * Owns nothing that lasts.  The row is written in the caller's transaction, so the bank is answered
  * after its commit only, and repeats what was rolled back.  Nothing is decided here: after the
  * commit the worker asks the bank (attempt/unknown_outcome.c), or, where that can be asked nothing,
- * takes a signed notification as its answer (attempt/evidence.c).  Of what anybody may have sent,
+ * takes a signed notification as its answer (attempt/evidence.c), and records what is said of
+ * disputes (attempt/disputes.c).  Of what anybody may have sent,
  * a hint, there is no row, whatever it names, so that nobody can fill the table.
  *
  * Order that matters: size, then signature, then the first look at a table of payments, so that
@@ -46,6 +47,7 @@
 #include "sql_function/raise_error.h"
 #include "sql_function/require_version.h"
 #include "store/bank_references.h"
+#include "store/told_disputes.h"
 #include "store/said_by_bank.h"
 #include "store/find_attempts.h"
 #include "store/tables.h"
@@ -78,8 +80,9 @@ typedef struct Received
 	const PgwAttempt *in_doubt; /* of that payment, at this bank */
 	int nin_doubt;
 	const char *outcome;
-	bool change; /* it may tell of what was done at the bank without pgw: transaction_id is the
-				  * charge's */
+	bool dispute; /* it tells of one; transaction_id is the charge's, where that is known */
+	bool change;  /* it may tell of what was done at the bank without pgw: transaction_id is the
+				   * charge's */
 	const char
 		*request_key; /* it is the bank's word on this request of the attempt; NULL: on none */
 } Received;
@@ -326,6 +329,24 @@ find_change(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
 }
 
 /*
+ * The charge that is disputed: the payment's, or if pgw has not kept one, that which was found.
+ * The worker records it, once it is Completed.
+ */
+static void
+find_disputed(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
+{
+	r->dispute = true;
+	r->amounts = PGW_SAID_NOTHING;
+	r->outcome = "dispute";
+	for (int i = 0; i < n; i++)
+	{
+		if (attempts[i].kind == PGW_KIND_PAYMENT && is_at(bank, &attempts[i]) &&
+			attempts[i].status == PGW_COMPLETED)
+			r->transaction_id = attempts[i].transaction_id;
+	}
+}
+
+/*
  * All attempts of the payment that it is of.  A retry may take it over between our two reads: then
  * it is of another payment, and read again.  That it cannot be for ever: each time a caller comes
  * with the same id, and at most one of them can keep it.
@@ -361,6 +382,8 @@ find_payment(Received *r, const PgwBank *bank)
 	int n;
 
 	r->outcome = "unknown_payment";
+	/* of a hint nothing is recorded: the connector has none */
+	r->dispute = r->said.dispute.steps != 0;
 	if (!find_attempt(r, bank, &attempt))
 		return;
 	n = attempts_beside(bank, &attempt, &attempts);
@@ -369,6 +392,11 @@ find_payment(Received *r, const PgwBank *bank)
 	r->transaction_id = attempt.transaction_id;
 	r->amounts = compare_amount(r, &attempt);
 	r->outcome = "nothing_open";
+	if (r->dispute)
+	{
+		find_disputed(r, bank, attempts, n);
+		return;
+	}
 	find_request(r, bank, attempts, n);
 	if (r->request_key != NULL)
 		return;
@@ -393,7 +421,7 @@ find_payment(Received *r, const PgwBank *bank)
 static void
 have_it_asked(const Received *r)
 {
-	if (r->request_key != NULL || r->change)
+	if (r->request_key != NULL || r->change || (r->dispute && r->has_payment))
 		pgw_commit_signal_add_notified(&r->transaction_id, "");
 	for (int i = 0; i < r->nin_doubt; i++)
 		pgw_commit_signal_add_notified(&r->in_doubt[i].transaction_id,
@@ -412,6 +440,15 @@ text_or_null(const char *text, char *isnull)
 	return text[0] == '\0' ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
+/* One that does not name its dispute cannot be told from another: a person has to look. */
+static const char *
+becomes_of_dispute(const Received *r)
+{
+	if (!r->dispute)
+		return "";
+	return r->said.dispute.id[0] != '\0' ? "waiting" : "unclear";
+}
+
 /* false: it has its row already. */
 static bool
 insert(Received *r, const PgwBank *bank)
@@ -419,10 +456,10 @@ insert(Received *r, const PgwBank *bank)
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {UUIDOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,        TEXTOID,
 				   TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID, TEXTOID, TIMESTAMPTZOID, UUIDOID,
-				   TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+				   TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,        TEXTOID};
 	const char *amounts = pgw_said_amount_name(r->amounts);
 	Datum values[lengthof(types)];
-	char nulls[] = "                      "; /* one for each */
+	char nulls[] = "                        "; /* one for each */
 	bool is_word = r->request_key != NULL;
 	bool inserted;
 
@@ -451,6 +488,9 @@ insert(Received *r, const PgwBank *bank)
 	values[19] = text_or_null(is_word ? r->request_key : "", &nulls[19]);
 	values[20] = text_or_null(is_word ? "waiting" : "", &nulls[20]);
 	values[21] = text_or_null(r->change ? "waiting" : "", &nulls[21]);
+	values[22] = text_or_null(becomes_of_dispute(r), &nulls[22]);
+	values[23] =
+		text_or_null(r->dispute ? pgw_store_said_dispute_text(&r->said.dispute) : "", &nulls[23]);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
@@ -459,9 +499,9 @@ insert(Received *r, const PgwBank *bank)
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
 			" amount, currency, received_at, transaction_id, amounts, about, says, request_key,"
-			" evidence, change)"
+			" evidence, change, dispute, dispute_says)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-			" $18, $19, $20, $21, $22)"
+			" $18, $19, $20, $21, $22, $23, $24::jsonb)"
 			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
 			lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
@@ -490,7 +530,7 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 	r->notification_id = *id;
 	r->verdict = judged->verdict;
 	r->said = judged->said;
-	r->has_payment = r->change = false;
+	r->has_payment = r->change = r->dispute = false;
 	r->request_key = NULL;
 	r->amounts = PGW_SAID_NOTHING;
 	r->in_doubt = NULL;

@@ -17,6 +17,7 @@
 #include "observe/alerts.h"
 #include "observe/metrics.h"
 #include "observe/notification_alerts.h"
+#include "store/told_disputes.h"
 
 /* One alone is a scanner of the net, or a clock; so many are a secret that was changed, or worse.
  */
@@ -63,6 +64,57 @@ pgw_alerts_check_notifications(void)
 		pgw_alert("notification_amount", NULL, o->bank, &o->transaction_id, NULL, message);
 		pfree(o->bank);
 		pfree(o->amounts);
+	}
+	if (odd.rows != NULL)
+		pfree(odd.rows);
+}
+
+/* ---------------------------------------------------------------- disputes */
+
+/* A payment that is under way is Completed in less. */
+#define DISPUTE_WAITS_MS (10 * 60 * 1000)
+#define ODD_DISPUTES 100
+
+typedef struct OddDisputes
+{
+	PgwOddDispute *rows;
+	int n;
+} OddDisputes;
+
+static void
+find_odd_disputes(void *arg)
+{
+	OddDisputes *odd = arg;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	odd->n = pgw_store_odd_disputes(TimestampTzPlusMilliseconds(pgw_now(), -DISPUTE_WAITS_MS),
+									ODD_DISPUTES, &odd->rows);
+	MemoryContextSwitchTo(old);
+}
+
+/* Marked first, as above. */
+void
+pgw_alerts_check_disputes(void)
+{
+	OddDisputes odd = {.rows = NULL};
+
+	if (pgw_batch_transaction(find_odd_disputes, &odd, false, NULL) != PGW_BATCH_DONE)
+		return;
+	for (int i = 0; i < odd.n; i++)
+	{
+		PgwOddDispute *d = &odd.rows[i];
+		char message[256];
+
+		snprintf(
+			message, sizeof(message),
+			d->waiting
+				? "bank \"%s\" tells of a dispute, and there is no completed payment here that it could be of: see pgw.notifications"
+				: "bank \"%s\" tells of a dispute that it does not name, or that is another payment's or of another amount than before: see pgw.notifications",
+			d->bank);
+		pgw_alert("dispute_unclear", d->has_transaction ? NULL : d->bank, d->bank,
+				  d->has_transaction ? &d->transaction_id : NULL, NULL, message);
+		pfree(d->bank);
+		pfree(d->bank_dispute_id);
 	}
 	if (odd.rows != NULL)
 		pfree(odd.rows);

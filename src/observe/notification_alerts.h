@@ -17,4 +17,10 @@ extern void pgw_alerts_check_notifications(void);
  */
 extern void pgw_alerts_check_refused(TimestampTz now);
 
+/*
+ * Worker: disputes that cannot be recorded, as they name none, or wait too long for a payment, in
+ * a transaction of its own.
+ */
+extern void pgw_alerts_check_disputes(void);
+
 #endif

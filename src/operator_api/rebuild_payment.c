@@ -85,6 +85,7 @@ tell(PgwToldAttempt *told, const PgwEventRow *events, int index)
 					  .on_commit =
 						  capture != NULL && pgw_capture_parse(capture) == PGW_CAPTURE_ON_COMMIT,
 					  .not_final = is_false(data, "final"),
+					  .taken = number_member(data, "taken"),
 					  .by_bank = origin != NULL && strcmp(origin, PGW_ORIGIN_BANK) == 0};
 
 	pgw_told_add(told, &e);
@@ -129,8 +130,8 @@ result(FunctionCallInfo fcinfo, const PgwAttempt *charge, const PgwToldAttempt *
 	   const char *currency, const PgwToldPayment *p)
 {
 	TupleDesc desc;
-	Datum values[13];
-	bool nulls[13] = {false};
+	Datum values[14];
+	bool nulls[14] = {false};
 	const PgwPaymentAmounts *s = &p->amounts;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
@@ -151,6 +152,7 @@ result(FunctionCallInfo fcinfo, const PgwAttempt *charge, const PgwToldAttempt *
 	values[10] = Int64GetDatum(s->capture_pending);
 	values[11] = Int64GetDatum(s->bank_captured);
 	values[12] = Int64GetDatum(s->bank_refunded);
+	values[13] = Int64GetDatum(s->disputed);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

@@ -109,6 +109,7 @@ forget_last_visit(PgwWorkItem *workitem)
 	forget_call(workitem);
 	step->try_later = step->blocked = step->takes_long = false;
 	step->next_step_now = step->unwatched = step->contradicted = step->at_rest = false;
+	step->dispute_opened = step->dispute_closed = step->dispute_unclear = false;
 	step->wake_at = 0;
 	step->parked_for[0] = '\0';
 	memset(&step->other_attempt, 0, sizeof(step->other_attempt));
@@ -206,6 +207,15 @@ workitem_committed(PgwBatchItem *item)
 	if (workitem->step.contradicted)
 		pgw_attempt_alert_contradicted(&workitem->transaction_id, workitem->correlation,
 									   workitem->bank);
+	if (workitem->step.dispute_opened)
+		pgw_attempt_alert_dispute("dispute_opened", &workitem->transaction_id,
+								  workitem->correlation, workitem->bank);
+	if (workitem->step.dispute_closed)
+		pgw_attempt_alert_dispute("dispute_closed", &workitem->transaction_id,
+								  workitem->correlation, workitem->bank);
+	if (workitem->step.dispute_unclear)
+		pgw_attempt_alert_dispute("dispute_unclear", &workitem->transaction_id,
+								  workitem->correlation, workitem->bank);
 	if (workitem->step.call != NULL && workitem->step.call->evidence)
 	{
 		/* an answer already, and goes the way of any */

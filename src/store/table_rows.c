@@ -92,6 +92,7 @@ static const PgwColumn payment_columns[] = {
 	P(refund_pending_amount, PGW_COLUMN_INT64, false),
 	P(bank_captured_amount, PGW_COLUMN_INT64_OR_NULL, false),
 	P(bank_refunded_amount, PGW_COLUMN_INT64_OR_NULL, false),
+	P(disputed_amount, PGW_COLUMN_INT64_OR_NULL, false),
 	P(bank, PGW_COLUMN_STRING, false),
 	P(bank_reference, PGW_COLUMN_STRING, false),
 	P(authorization_code, PGW_COLUMN_STRING, false),

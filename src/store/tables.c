@@ -335,6 +335,7 @@ pgw_store_get_amounts(const PgwPayment *p, PgwPaymentAmounts *s)
 	s->refund_pending = p->refund_pending_amount;
 	s->bank_captured = p->bank_captured_amount;
 	s->bank_refunded = p->bank_refunded_amount;
+	s->disputed = p->disputed_amount;
 }
 
 void
@@ -349,4 +350,5 @@ pgw_store_set_amounts(PgwPayment *p, const PgwPaymentAmounts *s)
 	p->refund_pending_amount = s->refund_pending;
 	p->bank_captured_amount = s->bank_captured;
 	p->bank_refunded_amount = s->bank_refunded;
+	p->disputed_amount = s->disputed;
 }

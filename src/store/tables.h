@@ -60,6 +60,7 @@ typedef struct PgwPayment
 	/* without pgw, as the bank reports it; 0 = NULL */
 	int64 bank_captured_amount;
 	int64 bank_refunded_amount;
+	int64 disputed_amount; /* what disputes have taken; 0 = NULL */
 	char *bank;
 	char *bank_reference;
 	char *authorization_code;

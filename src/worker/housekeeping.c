@@ -18,6 +18,7 @@
 #include "observe/notification_alerts.h"
 #include "queue/due_attempts.h"
 #include "store/changes_at_bank.h"
+#include "store/told_disputes.h"
 #include "store/said_by_bank.h"
 #include "store/forget_notifications.h"
 #include "worker/housekeeping.h"
@@ -162,6 +163,8 @@ typedef struct Waiting
 	pg_uuid_t ids[EVIDENCE_MOST];
 	int nchanged;
 	pg_uuid_t changed[EVIDENCE_MOST];
+	int ndisputed;
+	pg_uuid_t disputed[EVIDENCE_MOST];
 } Waiting;
 
 static void
@@ -171,6 +174,7 @@ find_waiting(void *arg)
 
 	w->n = pgw_store_evidence_waiting(w->before, EVIDENCE_MOST, w->ids);
 	w->nchanged = pgw_store_changes_due(pgw_now(), EVIDENCE_MOST, w->changed);
+	w->ndisputed = pgw_store_disputes_due(w->before, EVIDENCE_MOST, w->disputed);
 }
 
 /* Its signal may have been lost, or have come while a request was under way. */
@@ -183,13 +187,15 @@ visit_waiting(PgwHousekeeping *h, TimestampTz now)
 		return;
 	h->next_evidence = TimestampTzPlusMilliseconds(now, EVIDENCE_MS);
 	w.before = TimestampTzPlusMilliseconds(now, -EVIDENCE_AGE_MS);
-	w.n = w.nchanged = 0;
+	w.n = w.nchanged = w.ndisputed = 0;
 	if (pgw_batch_transaction(find_waiting, &w, false, NULL) != PGW_BATCH_DONE)
 		return;
 	for (int i = 0; i < w.n && !pgw_due_list_full(); i++)
 		(void) pgw_due_add(w.ids[i].data);
 	for (int i = 0; i < w.nchanged && !pgw_due_list_full(); i++)
 		pgw_due_add_notified(&w.changed[i]);
+	for (int i = 0; i < w.ndisputed && !pgw_due_list_full(); i++)
+		pgw_due_add_notified(&w.disputed[i]);
 }
 
 void
@@ -213,5 +219,6 @@ pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 	{
 		h->next_odd = TimestampTzPlusMilliseconds(now, ODD_MS);
 		pgw_alerts_check_notifications();
+		pgw_alerts_check_disputes();
 	}
 }

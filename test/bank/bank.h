@@ -7,7 +7,7 @@
  * from small files: main.c (command line), http.c (connections), timer.c
  * (delays), request.c (routing, idempotency, faults), ops.c (what the bank
  * does), state.c (what the bank remembers), faults.c (which fault is wanted),
- * v1.c and form.c (dialects of our own), notify.c (what it says by itself), dialect.c,
+ * v1.c and form.c (dialects of our own), notify.c (what it says by itself), disputes.c, dialect.c,
  *parameters.c, schema.c and dialect_answer.c (vendors' dialects, from data), control.c and ledger.c
  *(the test side), buf.c (text).
  *
@@ -182,6 +182,7 @@ typedef struct Settings
 	long accepted_min;            /* ... so many milliseconds, or, where they are 0, ... */
 	long accepted_max;            /* ... when /control/settle says so */
 	char notifies[NOTIFY_SECRET]; /* what notifications are signed with; "": there are none */
+	double disputes;              /* so many of the captured charges are disputed, 0 to 1 */
 	bool over_refunds;            /* pays back more than was captured, if it is asked to */
 	bool refunds_by_void;         /* a refund of the whole is carried out as a void */
 	bool unsettled;       /* what is captured is not settled: it is voided, and never refunded */
@@ -369,6 +370,15 @@ extern void notify_reset(void);
 /* one was taken: it is not sent again, and what waited for it is due */
 extern const char *notify_taken(json_object *conf);
 extern void notify_handle(Request *req);
+/* type: "dispute.opened" ...; more: further members of the body, each after a comma */
+extern void notify_dispute(const Charge *c, const char *type, int64_t amount, const char *more,
+						   int64_t due);
+
+/* ---- disputes.c ---- */
+extern void disputes_reset(void);
+extern const char *disputes_control(json_object *conf);
+extern void disputes_draw(int64_t now);
+extern void disputes_put(Buf *b);
 
 /* ---- ops.c ---- */
 extern void bank_do(Request *req, Outcome *out);

@@ -119,6 +119,8 @@ set_settings(json_object *conf)
 	if (json_object_object_get_ex(conf, "notifies", &value))
 		snprintf(settings.notifies, sizeof(settings.notifies), "%s",
 				 value != NULL ? json_object_get_string(value) : "");
+	if (json_object_object_get_ex(conf, "disputes", &value))
+		settings.disputes = json_object_get_double(value);
 	if (wrong == NULL)
 		wrong = set_range(conf, "accepted_ms", &settings.accepted_min, &settings.accepted_max);
 	return wrong != NULL ? wrong : set_delay(conf);
@@ -189,6 +191,8 @@ control_handle(Request *req)
 		wrong = set_settings(conf);
 	else if (strcmp(req->path, "/control/settle") == 0)
 		wrong = settle(conf);
+	else if (strcmp(req->path, "/control/dispute") == 0)
+		wrong = disputes_control(conf);
 	else if (strcmp(req->path, "/control/taken") == 0)
 		wrong = notify_taken(conf);
 	else

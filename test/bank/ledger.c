@@ -193,6 +193,8 @@ put_ledger(Buf *b)
 	put_steps(b, "captures", &captures, now);
 	put_steps(b, "refunds", &refunds, now);
 	put_steps(b, "voids", &voids, now);
+	buf_puts(b, "],\n\"disputes\":[");
+	disputes_put(b);
 	buf_printf(b, "],\n\"requests\":%llu,\"requests_by_operation\":{", (unsigned long long) total);
 	for (int op = 0; op < OP_COUNT; op++)
 		buf_printf(b, "%s\"%s\":%llu", op ? "," : "", operation_names[op],

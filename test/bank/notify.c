@@ -44,6 +44,8 @@ typedef struct Fact
 	int64_t answered_at;
 	bool good;
 	Fault fault;
+	const char *type; /* of a dispute; NULL: made of what it is about, and whether it is good */
+	const char *more; /* ... and further members of the body */
 } Fact;
 
 static List told;
@@ -87,14 +89,16 @@ add(const Fact *f, const char *id, bool good, int64_t amount, const char *livemo
 	Notification *n = xalloc(sizeof(Notification));
 	Buf b = {0};
 
-	buf_printf(&b, "{\"id\":\"%s\",\"type\":\"%s.%s\",\"created\":%lld,", id, f->about,
-			   ends[strcmp(f->about, "charge") != 0][good], (long long) time(NULL));
+	buf_printf(&b, "{\"id\":\"%s\",\"type\":\"%s%s%s\",\"created\":%lld,", id,
+			   f->type != NULL ? f->type : f->about, f->type != NULL ? "" : ".",
+			   f->type != NULL ? "" : ends[strcmp(f->about, "charge") != 0][good],
+			   (long long) time(NULL));
 	if (livemode != NULL)
 		buf_printf(&b, "\"livemode\":%s,", livemode);
 	buf_printf(&b, "\"charge\":\"%s\",\"reference\":", f->charge->id);
 	buf_json(&b, f->reference);
-	buf_printf(&b, ",\"amount\":%lld,\"currency\":\"%s\"}", (long long) amount,
-			   f->charge->currency);
+	buf_printf(&b, ",\"amount\":%lld,\"currency\":\"%s\"%s}", (long long) amount,
+			   f->charge->currency, f->more != NULL ? f->more : "");
 	n->charge = f->charge;
 	n->body = b.data;
 	n->due = due;
@@ -152,7 +156,7 @@ tell(const Fact *f, int64_t now)
 static void
 tell_charge(Charge *c, int64_t now)
 {
-	Fact f = {c, "charge", c->reference, c->amount, c->answered_at, false, {0}};
+	Fact f = {c, "charge", c->reference, c->amount, c->answered_at, false, {0}, NULL, NULL};
 
 	charge_settle(c, now);
 	if (c->told == (int) c->status + 1 || strcmp(c->dialect, "reference") != 0 ||
@@ -167,8 +171,15 @@ tell_charge(Charge *c, int64_t now)
 static void
 tell_step(Step *s, int64_t now)
 {
-	Fact f = {s->charge, operation_names[s->op], s->reference, s->amount, s->answered_at, false,
-			  {0}};
+	Fact f = {s->charge,
+			  operation_names[s->op],
+			  s->reference,
+			  s->amount,
+			  s->answered_at,
+			  false,
+			  {0},
+			  NULL,
+			  NULL};
 
 	step_settle(s, now);
 	if (s->told == (int) s->status + 1 || s->status == RE_PENDING ||
@@ -178,6 +189,24 @@ tell_step(Step *s, int64_t now)
 	f.good = s->status == RE_SUCCEEDED;
 	f.fault = fault_of(&s->fault, s->charge);
 	tell(&f, now);
+}
+
+void
+notify_dispute(const Charge *c, const char *type, int64_t amount, const char *more, int64_t due)
+{
+	Fact f = {.charge = c,
+			  .about = "dispute",
+			  .reference = c->reference,
+			  .amount = amount,
+			  .answered_at = due,
+			  .type = type,
+			  .more = more,
+			  .fault = fault_of_notification()};
+
+	/* what says otherwise of itself has nothing to say here */
+	if (f.fault.kind == PGW_FAULT_NOTIFY_SUCCESS_AFTER_FAILURE)
+		f.fault.kind = PGW_FAULT_NOTIFY_TWICE;
+	tell(&f, now_ms());
 }
 
 /* Make notifications of all that was decided and not told so far. */
@@ -191,6 +220,7 @@ look_at_ledger(int64_t now)
 	for (int l = 0; l < 3; l++)
 		for (size_t i = 0; i < lists[l]->count; i++)
 			tell_step(lists[l]->items[i], now);
+	disputes_draw(now);
 }
 
 static bool

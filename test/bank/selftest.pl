@@ -571,6 +571,12 @@ subtest 'many slow calls at once' => sub {
 	$take->();
 	is_deeply([ $bodies->() ], [], 'until it is taken');
 	ok(!(call('GET', '/notifications?limit=0'))[1]{left}, 'and nothing is left');
+	my $dispute = sub { return (call('POST', '/control/dispute', encode_json({ charge => $c->{id}, @_ })))[0] };
+	is($dispute->(step => $_, amount => 200), 200, "a dispute: $_") for qw(withdrawn withdrawn reinstated);
+	is_deeply([ $bodies->() ], [ 'dispute.withdrawn 200', 'dispute.withdrawn 200', 'dispute.reinstated 200' ], 'is told of each time');
+	is_deeply([ map { @$_{qw(withdrawn reinstated)}, "@{ $_->{steps} }" } @{ (call('GET', '/ledger'))[1]{disputes} } ], [ 200, 200, 'withdrawn reinstated' ], 'and counts once');
+	is($dispute->(step => 'paid'), 400, 'there is no such step');
+	$take->();
 	call('POST', '/control/settings', encode_json({ accepts => [] }));
 	charge('tok_notify_twice');
 	$take->();

@@ -516,4 +516,5 @@ state_reset(void)
 	faults_reset();
 	ledger_reset();
 	notify_reset();
+	disputes_reset();
 }

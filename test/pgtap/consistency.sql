@@ -53,7 +53,7 @@ SELECT is(pgw.rebuild_status(pg_temp.id(1)), 'Failed', 'and may rebuild');
 SET LOCAL ROLE tap_auditor;
 SELECT results_eq('seen', 'SELECT * FROM everything', 'and an auditor of all merchants');
 SELECT is(pgw.rebuild_status(pg_temp.id(1)), 'Failed', 'who may rebuild too');
-SELECT is((SELECT r::text FROM pgw.rebuild_payment(pg_temp.pid(1)) r), format('(%s,failed,5,EUR,0,0,0,0,0,0,0,0,0)', pg_temp.id(1)), 'and the payment with its amounts');
+SELECT is((SELECT r::text FROM pgw.rebuild_payment(pg_temp.pid(1)) r), format('(%s,failed,5,EUR,0,0,0,0,0,0,0,0,0,0)', pg_temp.id(1)), 'and the payment with its amounts');
 SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'but not look into the view, which knows no merchants');
 SET LOCAL ROLE tap_acme;
 SELECT results_eq('seen', $$SELECT 'transaction_without_events', pg_temp.id(2)$$, 'a merchant''s auditor sees that merchant''s rows, and none that tell of others');

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(92);
+SELECT plan(95);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -50,6 +50,7 @@ SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-0000000000
 SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-000000000000', 'x')$$, 'PW404', NULL, 'and to a payment that is not there');
 SELECT is((SELECT http_status || ' ' || verdict FROM pgw.receive_notification('test', '{}', '')), '404 not_expected', 'a client hands notifications in');
 SELECT throws_ok($$SELECT * FROM pgw.notifications$$, '42501', NULL, 'and does not read what came');
+SELECT throws_ok($$SELECT * FROM pgw.disputes$$, '42501', NULL, 'nor disputes');
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'a client may not audit');
 SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'not through the view either');
 SELECT lives_ok($$SELECT * FROM pgw.my_payments$$, 'and may read the view of its payments');
@@ -138,7 +139,7 @@ SET LOCAL ROLE tap_monitor;
 SELECT lives_ok($$SELECT * FROM pgw.health(), pgw.health_summary(), pgw.version()$$, 'a monitor asks for health');
 SELECT lives_ok($$SELECT * FROM pgw.metrics$$, 'and reads the figures');
 SELECT lives_ok($$SELECT pgw.metrics_text()$$, 'as a text, too');
-SELECT throws_ok($$SELECT * FROM pgw.$$ || v, '42501', NULL, 'but not ' || v) FROM unnest('{my_payments,manual_reviews,alerts,audit_transactions,audit_events,payments}'::text[]) v;
+SELECT throws_ok($$SELECT * FROM pgw.$$ || v, '42501', NULL, 'but not ' || v) FROM unnest('{my_payments,manual_reviews,alerts,audit_disputes,audit_transactions,audit_events,payments}'::text[]) v;
 SELECT throws_ok($$SELECT pgw.get_payment('00000000-0000-7000-8000-00000000000d')$$, '42501', NULL, 'nor a payment');
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'nor does it audit');
 RESET ROLE;
@@ -153,6 +154,7 @@ RESET ROLE;
 DELETE FROM pgw.access_grants;
 SELECT is((SELECT count(*) FROM pgw.my_payments), (SELECT count(*) FROM pgw.payments), 'the owner sees every payment without a grant');
 SELECT is((SELECT count(*) FROM pgw.audit_transactions), (SELECT count(*) FROM pgw.payment_transactions), 'every attempt');
+SELECT is((SELECT count(*) FROM pgw.audit_disputes), (SELECT count(*) FROM pgw.disputes), 'every dispute');
 SELECT is((SELECT count(*) FROM pgw.audit_events), (SELECT count(*) FROM pgw.transaction_events), 'every event');
 INSERT INTO pgw.alert_state (kind, subject, message, first_at, last_at, told_at, count, told) VALUES ('test', 'test', 'test', now(), now(), now(), 1, 1);
 SELECT is((SELECT count(*) FROM pgw.alerts), (SELECT count(*) FROM pgw.alert_state), 'and every alert');

@@ -118,6 +118,7 @@ known_codes(void **unused)
 										"amount_not_representable",
 										"operation_not_allowed",
 										"amount_exceeds_remaining",
+										"amount_disputed",
 										"no_bank_configured",
 										"bank_error",
 										"bank_unavailable",

@@ -246,11 +246,11 @@ operations(void **unused)
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
-	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, &b), 0);
+	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, NULL, &b), 0);
 	assert_string_equal(says.not_a_card, "[\"reason\", \"client_request_id\"]");
 	o.options = STATE("\"reference\"");
 	pgw_buf_reset(&b);
-	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, &b), 3);
+	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, NULL, &b), 3);
 	assert_string_equal(says.not_a_card, "");
 
 	/* an operator's words are no ids: he can put it otherwise */

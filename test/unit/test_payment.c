@@ -46,7 +46,7 @@ allowed(PgwKind kind, const PgwPaymentAmounts *s)
 {
 	PgwOperationCheck check;
 
-	pgw_payment_operation_check(kind, s, &can_all, 0, true, &check);
+	pgw_payment_operation_check(kind, s, &can_all, &(PgwOperationWish){0, true, false}, &check);
 	if (check.error_code == NULL || strcmp(check.error_code, "operation_not_allowed") != 0)
 		return true;
 	assert_non_null(check.hint);
@@ -91,7 +91,7 @@ error_of(PgwKind kind, PgwPaymentAmounts s, PgwCapabilities caps, int64_t amount
 {
 	PgwOperationCheck check;
 
-	pgw_payment_operation_check(kind, &s, &caps, amount, final, &check);
+	pgw_payment_operation_check(kind, &s, &caps, &(PgwOperationWish){amount, final, false}, &check);
 	if (check.error_code != NULL)
 		assert_non_null(pgw_error_find(check.error_code));
 	if (out != NULL)
@@ -270,7 +270,8 @@ begin(const World *before, PgwKind kind, int64_t amount, bool final, int depth)
 	World w = *before;
 	PgwOperationCheck check;
 
-	pgw_payment_operation_check(kind, &w.s, &can_all, amount, final, &check);
+	pgw_payment_operation_check(kind, &w.s, &can_all, &(PgwOperationWish){amount, final, false},
+								&check);
 	if (check.error_code != NULL)
 		return;
 	assert_true(check.amount > 0);
@@ -429,17 +430,18 @@ docs_agree(void **unused)
 static void
 whole_refunds(void **state)
 {
-	static const PgwPaymentAmounts whole = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 1000, 0, 0};
-	static const PgwPaymentAmounts closed = {PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600, 0, 0};
+	static const PgwPaymentAmounts whole = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 1000, 0, 0, 0};
+	static const PgwPaymentAmounts closed = {PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600, 0, 0, 0};
 	static const PgwPaymentAmounts others[] = {
-		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 0, 0, 600, 0, 0},   /* more can be captured */
-		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 400, 0, 600, 0, 0}, /* and is being */
-		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 1000, 0, 0, 400, 600, 0, 0},
-		{PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 600, 0, 0},
-		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 600, 0, 0, 0, 600, 0, 100}, /* given back at the bank */
-		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600, 100, 0},           /* captured there */
-		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 1000, 0, 0},
-		{PGW_PAY_CAPTURED, 1000, 600, 400, 0, 0, 600, 0,
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 0, 0, 600, 0, 0, 0},   /* more can be captured */
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 400, 0, 600, 0, 0, 0}, /* and is being */
+		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 1000, 0, 0, 400, 600, 0, 0, 0},
+		{PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 600, 0, 0, 0},
+		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 600, 0, 0, 0, 600, 0, 100,
+		 0},                                                    /* given back at the bank */
+		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600, 100, 0, 0}, /* captured there */
+		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 1000, 0, 0, 0},
+		{PGW_PAY_CAPTURED, 1000, 600, 400, 0, 0, 600, 0, 0,
 		 0}, /* which no row allows, and money could ride on */
 	};
 
@@ -452,13 +454,68 @@ whole_refunds(void **state)
 	}
 }
 
+/* What a dispute has taken is not paid once more, but where that is wanted; and nothing else
+ * changes. */
+static void
+disputed(void **state)
+{
+	static const struct
+	{
+		int64_t disputed;
+		int64_t refunded;
+		int64_t amount; /* asked for */
+		const char *error;
+		int64_t becomes; /* of the refund, or left */
+		const char *despite;
+		int64_t becomes_despite;
+	} rows[] = {
+		{0, 0, 0, NULL, 100, NULL, 100},
+		{40, 0, 0, NULL, 60, NULL, 100},
+		{40, 0, 60, NULL, 60, NULL, 60},
+		{40, 0, 61, "amount_disputed", 60, NULL, 61},
+		{40, 0, 101, "amount_exceeds_remaining", 100, "amount_exceeds_remaining", 100},
+		{100, 0, 0, "amount_disputed", 0, NULL, 100},
+		{150, 0, 1, "amount_disputed", 0, NULL, 1},
+		{40, 80, 20, "amount_disputed", 0, NULL, 20},
+		{40, 50, 0, NULL, 10, NULL, 50},
+	};
+	const PgwCapabilities caps = {.can_refund = true, .partial_refund = true};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	{
+		PgwPaymentAmounts s = {.status = PGW_PAY_CAPTURED,
+							   .authorized = 100,
+							   .captured = 100,
+							   .refunded = rows[i].refunded,
+							   .disputed = rows[i].disputed};
+
+		for (int despite = 0; despite < 2; despite++)
+		{
+			const char *error = despite ? rows[i].despite : rows[i].error;
+			int64_t becomes = despite ? rows[i].becomes_despite : rows[i].becomes;
+			PgwOperationWish wish = {rows[i].amount, true, despite == 1};
+			PgwOperationCheck check;
+
+			pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, &wish, &check);
+			if ((error == NULL) != (check.error_code == NULL) ||
+				(error != NULL && strcmp(error, check.error_code) != 0) ||
+				(error == NULL ? check.amount : check.left) != becomes)
+				fail_msg("row %zu, despite %d: %s %d", i, despite,
+						 check.error_code != NULL ? check.error_code : "good",
+						 (int) (error == NULL ? check.amount : check.left));
+		}
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_cell),     cmocka_unit_test(amounts), cmocka_unit_test(capabilities),
-		cmocka_unit_test(every_sequence), cmocka_unit_test(names),   cmocka_unit_test(docs_agree),
-		cmocka_unit_test(whole_refunds),
+		cmocka_unit_test(every_cell),   cmocka_unit_test(amounts),
+		cmocka_unit_test(capabilities), cmocka_unit_test(every_sequence),
+		cmocka_unit_test(names),        cmocka_unit_test(docs_agree),
+		cmocka_unit_test(disputed),     cmocka_unit_test(whole_refunds),
 	};
 
 	return cmocka_run_group_tests_name("payment", tests, NULL, NULL);

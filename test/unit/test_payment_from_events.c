@@ -176,7 +176,8 @@ begin_operation(Walk *w)
 
 	if (w->n == MAX_OPERATIONS)
 		return;
-	pgw_payment_operation_check(kind, &w->row, &can_all, amount, final, &check);
+	pgw_payment_operation_check(kind, &w->row, &can_all, &(PgwOperationWish){amount, final, false},
+								&check);
 	if (check.error_code != NULL)
 		return;
 	pgw_payment_operation_begin(kind, check.amount, &w->row);

@@ -46,7 +46,7 @@ text(const PgwReport *r)
 
 #define CAPTURED(refunded, pending, bank_refunded) \
 	{ \
-		PGW_PAY_CAPTURED, 100, 100, 0, 0, refunded, pending, 0, bank_refunded \
+		PGW_PAY_CAPTURED, 100, 100, 0, 0, refunded, pending, 0, bank_refunded, 0 \
 	}
 
 static void
@@ -86,18 +86,18 @@ by_hand(void **unused)
 		/* more than was authorized is recorded as it is */
 		{CAPTURED(0, 0, 0), {120, 0, 0}, "20 0 -0", NULL},
 		/* an authorization: captured, captured and given back, released */
-		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0}, {100, 0, 0}, "100 0 -0", NULL},
-		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0}, {60, 60, 0}, "60 60 -0", NULL},
-		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 1}, "0 0 -0 voided", NULL},
-		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0}, {-1, -1, 1}, "0 0 -0 voided", NULL},
-		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 100, 0, 0, 0, 0}, {100, 0, 0}, "0 0 -0 again", NULL},
-		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 100, 0, 0, 0, 0}, {0, 0, 1}, "0 0 -0 again", NULL},
-		{{PGW_PAY_AUTHORIZED, 100, 0, 100, 0, 0, 0, 0, 0}, {100, 0, 0}, "0 0 -0 again", NULL},
+		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0}, {100, 0, 0}, "100 0 -0", NULL},
+		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0}, {60, 60, 0}, "60 60 -0", NULL},
+		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 1}, "0 0 -0 voided", NULL},
+		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0}, {-1, -1, 1}, "0 0 -0 voided", NULL},
+		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 100, 0, 0, 0, 0, 0}, {100, 0, 0}, "0 0 -0 again", NULL},
+		{{PGW_PAY_AUTHORIZED, 100, 0, 0, 100, 0, 0, 0, 0, 0}, {0, 0, 1}, "0 0 -0 again", NULL},
+		{{PGW_PAY_AUTHORIZED, 100, 0, 100, 0, 0, 0, 0, 0, 0}, {100, 0, 0}, "0 0 -0 again", NULL},
 		/* the rest of what was captured in part is released: that is nothing given back */
-		{{PGW_PAY_PARTIALLY_CAPTURED, 100, 60, 0, 0, 0, 0, 0, 0}, {60, 0, 1}, "0 0 -0", NULL},
+		{{PGW_PAY_PARTIALLY_CAPTURED, 100, 60, 0, 0, 0, 0, 0, 0, 0}, {60, 0, 1}, "0 0 -0", NULL},
 		/* of what is not held nothing is recorded */
-		{{PGW_PAY_VOIDED, 100, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 1}, "0 0 -0", NULL},
-		{{PGW_PAY_FAILED, 0, 0, 0, 0, 0, 0, 0, 0}, {100, 100, 0}, "0 0 -0", NULL},
+		{{PGW_PAY_VOIDED, 100, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 1}, "0 0 -0", NULL},
+		{{PGW_PAY_FAILED, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {100, 100, 0}, "0 0 -0", NULL},
 	};
 
 	(void) unused;
@@ -196,7 +196,7 @@ beside_a_bank(void **unused)
 	seed = 7;
 	for (int i = 0; i < 3000; i++)
 	{
-		PgwPaymentAmounts s = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 0, 0, 0};
+		PgwPaymentAmounts s = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 0, 0, 0, 0};
 		PgwCapabilities caps = {.can_refund = true, .partial_refund = true};
 		int64_t by_pgw = 0; /* as the bank has it */
 		int64_t by_others = 0;
@@ -213,7 +213,8 @@ beside_a_bank(void **unused)
 				case 0:
 					if (open != 0)
 						break;
-					pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, 1 + any(400), true,
+					pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps,
+												&(PgwOperationWish){1 + any(400), true, false},
 												&check);
 					if (check.error_code != NULL)
 						break;
@@ -263,7 +264,7 @@ beside_a_bank(void **unused)
 static void
 left(void **unused)
 {
-	PgwPaymentAmounts s = {PGW_PAY_CAPTURED, 100, 100, 0, 0, 0, 0, 0, 0};
+	PgwPaymentAmounts s = {PGW_PAY_CAPTURED, 100, 100, 0, 0, 0, 0, 0, 0, 0};
 	PgwCapabilities caps = {.can_refund = true,
 							.partial_refund = true,
 							.separate_capture = true,
@@ -275,33 +276,40 @@ left(void **unused)
 	(void) unused;
 	pgw_payment_bank_refunded(30, &s);
 	assert_int_equal(s.status, PGW_PAY_PARTIALLY_REFUNDED);
-	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, 0, true, &check);
+	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, &(PgwOperationWish){0, true, false},
+								&check);
 	assert_int_equal(check.amount, 70);
-	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, 71, true, &check);
+	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, &(PgwOperationWish){71, true, false},
+								&check);
 	assert_string_equal(check.error_code, "amount_exceeds_remaining");
 	assert_false(pgw_payment_refund_is_whole(70, &s));
 	pgw_payment_bank_refunded(100, &s);
 	assert_int_equal(s.status, PGW_PAY_REFUNDED);
-	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, 1, true, &check);
+	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, &(PgwOperationWish){1, true, false},
+								&check);
 	assert_non_null(check.error_code);
 	pgw_payment_bank_refunded(-130, &s);
 	assert_int_equal(s.status, PGW_PAY_CAPTURED);
 
-	s = (PgwPaymentAmounts){PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0};
+	s = (PgwPaymentAmounts){PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0};
 	pgw_payment_bank_captured(60, &s);
 	assert_int_equal(s.status, PGW_PAY_PARTIALLY_CAPTURED);
-	pgw_payment_operation_check(PGW_KIND_CAPTURE, &s, &caps, 0, true, &check);
+	pgw_payment_operation_check(PGW_KIND_CAPTURE, &s, &caps, &(PgwOperationWish){0, true, false},
+								&check);
 	assert_int_equal(check.amount, 40);
-	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, 0, true, &check);
+	pgw_payment_operation_check(PGW_KIND_REFUND, &s, &caps, &(PgwOperationWish){0, true, false},
+								&check);
 	assert_int_equal(check.amount, 60);
 	pgw_payment_bank_captured(40, &s);
 	assert_int_equal(s.status, PGW_PAY_CAPTURED);
-	pgw_payment_operation_check(PGW_KIND_CAPTURE, &s, &caps, 1, true, &check);
+	pgw_payment_operation_check(PGW_KIND_CAPTURE, &s, &caps, &(PgwOperationWish){1, true, false},
+								&check);
 	assert_non_null(check.error_code);
 
-	s = (PgwPaymentAmounts){PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0};
+	s = (PgwPaymentAmounts){PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0};
 	pgw_payment_bank_voided(&s);
-	pgw_payment_operation_check(PGW_KIND_CAPTURE, &s, &caps, 0, true, &check);
+	pgw_payment_operation_check(PGW_KIND_CAPTURE, &s, &caps, &(PgwOperationWish){0, true, false},
+								&check);
 	assert_non_null(check.error_code);
 }
 

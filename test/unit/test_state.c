@@ -51,6 +51,7 @@ static const char *const contract[] = {
 	"Refunded|RequiresManualReview|RefundReversed,ManualReviewRequired|p",
 	"Completed|RequiresManualReview|RefundReversed,ManualReviewRequired|r",
 	"Completed|Completed|AuthorizationExpired|p",
+	"Completed|Completed|InquiryOpened,DisputeOpened,DisputeWithdrawn,DisputeReinstated,DisputeClosed|p",
 	"Failed|Refunding|LateApprovalReceived,CompensationStarted,RefundStarted|p",
 	"Failed|RequiresManualReview|LateApprovalReceived,ManualReviewRequired|*",
 	"Created|BankApproved|BankReported|cvr",
@@ -97,7 +98,12 @@ static const char *const events[] = {"TransactionStarted",
 									 "LateApprovalReceived",
 									 "ManualReviewRequired",
 									 "ManualReviewResolved",
-									 "BankReported"};
+									 "BankReported",
+									 "InquiryOpened",
+									 "DisputeOpened",
+									 "DisputeWithdrawn",
+									 "DisputeReinstated",
+									 "DisputeClosed"};
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
 

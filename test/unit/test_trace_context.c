@@ -248,7 +248,7 @@ options(void **state)
 			fail_msg("%s: %s", cases[i].options, faults);
 	}
 	pgw_buf_init(&b, 0);
-	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, &b), 0);
+	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, NULL, &b), 0);
 	assert_string_equal(trace.parent, "00-" TRACE "-" PARENT "-01");
 	/* an operator's decision calls no bank in its own name */
 	assert_int_equal(pgw_validate_options(o.options, end_user, &b), 1);

@@ -516,7 +516,7 @@ end_users(void **unused)
 	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 0);
 	assert_string_equal(out.says.end_user, "");
 
-	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, &b), 0);
+	assert_int_equal(pgw_validate_operation_args(&o, &says, &trace, NULL, &b), 0);
 	assert_string_equal(says.end_user, "user 42");
 	pgw_buf_reset(&b);
 	assert_int_equal(pgw_validate_options("{\"actor\": \"op\"}", end_user, &b), 0);

@@ -35,9 +35,11 @@ extern bool pgw_answer_says_mode(const PgwAnswerSpec *spec, const PgwQuestion *q
 /*
  * Amount and currency of a text that answers no question: how the amount is written follows from
  * the currency beside it, and without that it is none.  Sets those members of *a, which was zero.
+ * below_zero: set where it is, and then the amount is that without its sign; NULL: none may be.
  */
 extern void pgw_answer_own_amount(const PgwConnector *c, const PgwAnswerSpec *spec,
-								  const PgwQuestion *q, const PgwAnswerBody *body, PgwAnswer *a);
+								  const PgwQuestion *q, const PgwAnswerBody *body, bool *below_zero,
+								  PgwAnswer *a);
 
 /* A list whose elements have ids is no longer than that, and these no longer than this. */
 #define PGW_SUM_IDS 256

@@ -233,14 +233,20 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 	return -1;
 }
 
+/* below_zero: whether it was, and the amount without its sign; NULL: none may be. */
 static void
 take_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
-			int bank_exponent, int iso_exponent, PgwAnswer *a)
+			int bank_exponent, int iso_exponent, bool *below_zero, PgwAnswer *a)
 {
 	PgwJson v;
 
 	if (pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) == NULL)
 		return;
+	if (below_zero != NULL && pgw_json_type(&v) == PGW_JSON_NUMBER && v.text[0] == '-')
+	{
+		*below_zero = true;
+		v = (PgwJson){.text = v.text + 1, .len = v.len - 1};
+	}
 	a->has_amount = read_amount(spec, &v, bank_exponent, iso_exponent, &a->amount);
 	if (!a->has_amount)
 	{
@@ -275,7 +281,7 @@ take_currency(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBo
 
 void
 pgw_answer_own_amount(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
-					  const PgwAnswerBody *doc, PgwAnswer *a)
+					  const PgwAnswerBody *doc, bool *below_zero, PgwAnswer *a)
 {
 	const PgwCurrency *currency;
 	PgwJson v;
@@ -284,7 +290,7 @@ pgw_answer_own_amount(const PgwConnector *c, const PgwAnswerSpec *spec, const Pg
 	currency = pgw_currency_find(a->currency);
 	if (currency != NULL)
 		take_amount(spec, q, doc, pgw_connector_exponent(c, a->currency, currency->exponent),
-					currency->exponent, a);
+					currency->exponent, below_zero, a);
 	else
 		a->amount_unreadable |= pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) != NULL;
 }
@@ -295,7 +301,7 @@ take_amounts(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBod
 {
 	PgwJson v;
 
-	take_amount(spec, q, doc, bank_exponent, iso_exponent, a);
+	take_amount(spec, q, doc, bank_exponent, iso_exponent, NULL, a);
 	take_currency(spec, q, doc, a);
 	a->captured =
 		take_shown_amount(spec, q, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);

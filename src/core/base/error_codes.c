@@ -103,6 +103,8 @@ static const PgwErrorInfo errors[] = {
 	 "the payment's state does not allow this operation", "PW422", NULL},
 	{"amount_exceeds_remaining", PGW_CLASS_BUSINESS, 422, false,
 	 "the amount is more than what is left", "PW422", NULL},
+	{"amount_disputed", PGW_CLASS_BUSINESS, 422, false,
+	 "the card holder has the amount back already, by a dispute", "PW422", NULL},
 	{"foreign_key_needs_cast", PGW_CLASS_BUSINESS, 422, false,
 	 "a foreign key to a table of pgw must have columns of exactly the types that it refers to",
 	 "PW422", NULL},

@@ -266,6 +266,9 @@ typedef enum PgwMutant
 	NOTIFICATION_ORDER, /* ... and they are taken in the body's order */
 	/* what was given back at the bank itself is given back once more when it is asked for */
 	BANK_REFUNDED_COUNTS,
+	DISPUTE_ONCE,     /* a step of a dispute that is told again counts again */
+	DISPUTE_CURRENCY, /* what is disputed in another currency counts as if it were the payment's */
+	DISPUTE_CEILING,  /* what a dispute has taken can be refunded, too */
 	REPORTED_WHILE_OPEN, /* what an open refund may be counts as made at the bank */
 	/* a retry that takes the attempt over while it is matched leaves the bank's word without one */
 	NOTIFIED_TAKEN_OVER,

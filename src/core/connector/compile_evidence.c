@@ -16,8 +16,8 @@
 
 /* ---- is it signed? ---- */
 
-static bool
-is_covered(const PgwSignature *s, const PgwPointer *place)
+bool
+pgw_signature_covers(const PgwSignature *s, const PgwPointer *place)
 {
 	if (s->scheme != PGW_SIGNED_FIELDS || PGW_MUTATED(EVIDENCE_COVERED))
 		return true; /* the whole body is */
@@ -29,12 +29,12 @@ is_covered(const PgwSignature *s, const PgwPointer *place)
 	return false;
 }
 
-static bool
-are_covered(const PgwSignature *s, const PgwCondition *when, int n)
+bool
+pgw_signature_covers_conditions(const PgwSignature *s, const PgwCondition *when, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		if (!is_covered(s, &when[i].pointer))
+		if (!pgw_signature_covers(s, &when[i].pointer))
 			return false;
 	}
 	return true;
@@ -57,8 +57,9 @@ check_fields(PgwCompile *cc)
 		for (int k = 0; k < field->nsources; k++)
 		{
 			if (field->sources[k].kind != PGW_SOURCE_PLACE ||
-				!is_covered(&n->signature, &field->sources[k].from) ||
-				!are_covered(&n->signature, field->sources[k].when, field->sources[k].nwhen))
+				!pgw_signature_covers(&n->signature, &field->sources[k].from) ||
+				!pgw_signature_covers_conditions(&n->signature, field->sources[k].when,
+												 field->sources[k].nwhen))
 				return pgw_fault(
 					cc, "the signature does not cover \"%s\", so that it is anybody's word",
 					pgw_field_name(needed[i]));
@@ -71,19 +72,28 @@ check_fields(PgwCompile *cc)
  * Who has seen one notification could send it again under the identity of the next, which would
  * count as repeated when it comes, and no look-up makes up for that.
  */
-static bool
-check_identity(PgwCompile *cc)
+bool
+pgw_check_identity_is_signed(PgwCompile *cc)
 {
 	const PgwNotificationSpec *n = &cc->connector->notifications;
 	bool covered =
 		n->identity_header == NULL || n->signature.scheme == PGW_SIGNED_STANDARD_WEBHOOKS;
 
 	for (int i = 0; i < n->nidentity; i++)
-		covered &= is_covered(&n->signature, &n->identity[i]);
+		covered &= pgw_signature_covers(&n->signature, &n->identity[i]);
 	return covered ||
 		   pgw_fault(
 			   cc,
 			   "the signature does not cover \"identity\": whoever has seen one notification could take the next one's place");
+}
+
+bool
+pgw_check_content_is_signed(PgwCompile *cc)
+{
+	PgwSignatureScheme scheme = cc->connector->notifications.signature.scheme;
+
+	return (scheme != PGW_SIGNED_BASIC_AUTH && scheme != PGW_UNSIGNED) ||
+		   pgw_fault(cc, "is for notifications whose content is signed");
 }
 
 static bool
@@ -91,9 +101,8 @@ check_bank(PgwCompile *cc)
 {
 	const PgwConnector *c = cc->connector;
 
-	if (c->notifications.signature.scheme == PGW_SIGNED_BASIC_AUTH ||
-		c->notifications.signature.scheme == PGW_UNSIGNED)
-		return pgw_fault(cc, "is for notifications whose content is signed");
+	if (!pgw_check_content_is_signed(cc))
+		return false;
 	if (c->lookup_by_id.present || c->ops[PGW_OP_LOOKUP_CHARGE].present ||
 		c->ops[PGW_OP_LOOKUP_REFUND].present)
 		return pgw_fault(
@@ -164,7 +173,7 @@ compile_rule(PgwCompile *cc, json_object *v, PgwEvidenceRule *rule)
 			good = pgw_fault(
 				cc,
 				"compares nothing: what has happened must be told by a value, as any notification may have a place or lack it");
-		if (good && i == 0 && !are_covered(s, rule->when, rule->nwhen))
+		if (good && i == 0 && !pgw_signature_covers_conditions(s, rule->when, rule->nwhen))
 			good = pgw_fault(
 				cc, "the signature does not cover all of it, so that it is anybody's word");
 		if (!good)
@@ -183,7 +192,7 @@ pgw_compile_evidence(PgwCompile *cc, json_object *v)
 	if (count < 1 || count > MAX_RULES)
 		return pgw_fault(cc, "must be an array of 1 to %d rules", MAX_RULES);
 	cc->headers = 0;
-	if (!check_bank(cc) || !check_fields(cc) || !check_identity(cc) ||
+	if (!check_bank(cc) || !check_fields(cc) || !pgw_check_identity_is_signed(cc) ||
 		(n->evidence = pgw_arena(cc, count, sizeof(PgwEvidenceRule))) == NULL)
 		return false;
 	for (size_t i = 0; i < count; i++)

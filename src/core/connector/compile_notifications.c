@@ -382,11 +382,13 @@ check_unsigned(PgwCompile *cc, json_object *v)
 bool
 pgw_compile_notifications(PgwCompile *cc, json_object *v)
 {
-	static const char *const keys[] = {"signature", "format", "items",    "identity", "type",
-									   "time",      "fields", "evidence", "changes",  NULL};
+	static const char *const keys[] = {"signature", "format",   "items",  "identity",
+									   "type",      "time",     "fields", "evidence",
+									   "changes",   "disputes", NULL};
 	static bool (*const compile[])(PgwCompile *, json_object *) = {
-		compile_signature, compile_format, compile_items,        compile_identity,   compile_type,
-		compile_time,      compile_said,   pgw_compile_evidence, pgw_compile_changes};
+		compile_signature,   compile_format,      compile_items, compile_identity,
+		compile_type,        compile_time,        compile_said,  pgw_compile_evidence,
+		pgw_compile_changes, pgw_compile_disputes};
 
 	if (!pgw_since_version(cc, 2, "\"notifications\"") || !pgw_is_object(cc, v) ||
 		!pgw_check_keys(cc, v, keys))

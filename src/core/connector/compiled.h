@@ -38,6 +38,7 @@
 #include "core/base/sha2.h"
 #include "core/card/card_checks.h"
 #include "core/connector/connector.h"
+#include "core/connector/said_dispute.h"
 
 #define PGW_DOC_MAX_BYTES (256 * 1024)
 #define PGW_DOC_MAX_NESTING 32
@@ -416,6 +417,37 @@ typedef struct PgwChangeRule
 	unsigned what; /* PGW_CHANGE_... */
 } PgwChangeRule;
 
+/* Where all of this stands in a notification it tells of these steps of a dispute. */
+typedef struct PgwDisputeRule
+{
+	int nwhen;
+	PgwCondition *when;
+	unsigned steps; /* PGW_DISPUTE_BIT of each */
+} PgwDisputeRule;
+
+/* What was moved in the merchant's account at the bank: amount and currency alone. */
+typedef struct PgwMovedSpec
+{
+	bool present;
+	PgwAnswerSpec amount;
+	bool has_fee;
+	PgwAnswerSpec fee;
+} PgwMovedSpec;
+
+typedef struct PgwDisputeSpec
+{
+	int nrules; /* 0: it tells of none */
+	PgwDisputeRule *rules;
+	PgwPointer id;
+	PgwAnswerSpec said; /* bank_reference and reference of the charge; what is disputed of it */
+	PgwMovedSpec withdrawn;
+	PgwMovedSpec reinstated;
+	bool has_deadline;
+	PgwPointer deadline;
+	bool has_reason;
+	PgwPointer reason;
+} PgwDisputeSpec;
+
 typedef struct PgwNotificationSpec
 {
 	bool present;
@@ -437,6 +469,7 @@ typedef struct PgwNotificationSpec
 	PgwAnswerSpec said; /* of its fields: bank_reference, reference, livemode */
 	int nevidence;      /* 0: it makes us look, and nothing more */
 	PgwEvidenceRule *evidence;
+	PgwDisputeSpec disputes;
 } PgwNotificationSpec;
 
 /* ---- the connector ---- */
@@ -694,6 +727,14 @@ extern bool pgw_compile_changes(PgwCompile *cc, json_object *v);
 
 /* compile_evidence.c; its signature and fields are compiled */
 extern bool pgw_compile_evidence(PgwCompile *cc, json_object *v);
+/* What counts by itself: nobody on the way has written it, or can have it taken for another. */
+extern bool pgw_check_content_is_signed(PgwCompile *cc);
+extern bool pgw_check_identity_is_signed(PgwCompile *cc);
+extern bool pgw_signature_covers(const PgwSignature *s, const PgwPointer *place);
+extern bool pgw_signature_covers_conditions(const PgwSignature *s, const PgwCondition *when, int n);
+
+/* compile_disputes.c; its signature and identity are compiled */
+extern bool pgw_compile_disputes(PgwCompile *cc, json_object *v);
 
 /* compile_answer.c */
 extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec);

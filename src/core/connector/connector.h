@@ -61,6 +61,9 @@ extern bool pgw_connector_shows_whose(const PgwConnector *c);
 /* Are signed notifications the bank's own word there, as it can be asked nothing? */
 extern bool pgw_connector_has_evidence(const PgwConnector *c);
 
+/* Do notifications tell of disputes there? */
+extern bool pgw_connector_has_disputes(const PgwConnector *c);
+
 /* What a notification may tell of that was done at the bank without pgw: bits. */
 #define PGW_CHANGE_CAPTURED 1u
 #define PGW_CHANGE_REFUNDED 2u

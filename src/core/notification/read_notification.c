@@ -15,7 +15,8 @@
 #include "core/base/byte_text.h"
 #include "core/base/characters.h"
 #include "core/base/mutant.h"
-#include "core/card/card_text.h"
+#include "core/notification/read_dispute.h"
+#include "core/notification/said_text.h"
 
 #define PART_SIZE 1024
 
@@ -33,45 +34,10 @@ digest(const void *bytes, size_t len, char hex[65])
 	pgw_buf_free(&text);
 }
 
-/* What looks like a card's number is left out, whatever it is. */
-static void
-keep(char *text)
-{
-	if (pgw_text_has_card_number(text, strlen(text)))
-		text[0] = '\0';
-}
-
-static void
-take_place(const PgwAnswerBody *body, bool present, const PgwPointer *place, char *dst, size_t size)
-{
-	PgwJson v;
-
-	dst[0] = '\0';
-	if (present && pgw_answer_body_follow(body, place, &v) &&
-		pgw_answer_body_text(&v, dst, size, false))
-		keep(dst);
-}
-
-static void
-take_field(const PgwAnswerSpec *said, const PgwAnswerBody *body, PgwAnswerField field, char *dst,
-		   size_t size)
-{
-	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
-	const PgwFieldSource *source;
-	PgwJson v;
-
-	dst[0] = '\0';
-	source = pgw_answer_field(said, &nothing, body, field, &v);
-	if (source != NULL && pgw_answer_id(source, &v, dst, size))
-		keep(dst);
-}
-
 /* What the bank writes where it has no id is none. */
 static void
-take_bank_reference(const PgwConnector *c, const PgwAnswerBody *body, PgwNotification *out)
+drop_no_id(const PgwConnector *c, PgwNotification *out)
 {
-	take_field(&c->notifications.said, body, PGW_FIELD_BANK_REFERENCE, out->bank_reference,
-			   sizeof(out->bank_reference));
 	for (int i = 0; i < c->nnot_ids; i++)
 	{
 		if (strcmp(c->not_ids[i], out->bank_reference) == 0)
@@ -85,7 +51,7 @@ take_amount(const PgwConnector *c, const PgwAnswerBody *body, PgwNotification *o
 	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
 	PgwAnswer said = {.has_amount = false};
 
-	pgw_answer_own_amount(c, &c->notifications.said, &nothing, body, &said);
+	pgw_answer_own_amount(c, &c->notifications.said, &nothing, body, NULL, &said);
 	out->has_amount = said.has_amount && !said.amount_unreadable;
 	out->amount_unreadable = said.amount_unreadable;
 	out->amount = said.amount;
@@ -131,7 +97,7 @@ take_identity(const PgwNotificationSpec *spec, const PgwArrived *n, const PgwAns
 
 		if (strlen(id) < sizeof(out->event_id) && !pgw_has_control(id, ""))
 			memcpy(out->event_id, id, strlen(id) + 1);
-		keep(out->event_id);
+		pgw_said_keep(out->event_id);
 	}
 	pgw_buf_free(&parts);
 }
@@ -246,13 +212,24 @@ pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 	if (out->readable)
 	{
 		take_identity(spec, n, &body, out);
-		take_place(&body, spec->has_type, &spec->type, out->type, sizeof(out->type));
-		out->changes = changes_of(spec, out->type);
-		take_place(&body, spec->has_time, &spec->time, out->time, sizeof(out->time));
-		take_bank_reference(c, &body, out);
-		take_field(&spec->said, &body, PGW_FIELD_REFERENCE, out->reference, sizeof(out->reference));
-		take_amount(c, &body, out);
-		take_evidence(spec, &body, out);
+		if (spec->has_type)
+			pgw_said_place(&body, &spec->type, out->type, sizeof(out->type));
+		if (spec->has_time)
+			pgw_said_place(&body, &spec->time, out->time, sizeof(out->time));
+		pgw_said_field(&spec->said, &body, PGW_FIELD_BANK_REFERENCE, out->bank_reference,
+					   sizeof(out->bank_reference));
+		pgw_said_field(&spec->said, &body, PGW_FIELD_REFERENCE, out->reference,
+					   sizeof(out->reference));
+		pgw_dispute_read(c, &body, out->bank_reference, sizeof(out->bank_reference), out->reference,
+						 sizeof(out->reference), &out->dispute);
+		drop_no_id(c, out);
+		/* what tells of a dispute is nothing else: its amount would count twice */
+		if (out->dispute.steps == 0)
+		{
+			out->changes = changes_of(spec, out->type);
+			take_amount(c, &body, out);
+			take_evidence(spec, &body, out);
+		}
 		out->other_mode = !spec->has_items && says_other_mode(c, &body, livemode);
 	}
 	pgw_answer_body_end(&body);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/connector/said_dispute.h"
 #include "core/notification/verify_signature.h"
 
 /* Bounded copies; empty: it does not say, or what stands there is not to be kept. */
@@ -30,6 +31,7 @@ typedef struct PgwNotification
 	bool is_evidence;
 	PgwBankOp about;
 	PgwOutcome says;
+	PgwSaidDispute dispute; /* .steps is 0: it tells of none; else of nothing but that */
 	unsigned changes; /* PGW_CHANGE_...: it may tell of what was done at the bank without pgw */
 	bool other_mode;  /* of tests, and it came for real money; or the reverse; or neither */
 } PgwNotification;

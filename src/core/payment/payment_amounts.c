@@ -166,10 +166,24 @@ bank_can(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, 
 	}
 }
 
+/*
+ * What a dispute has taken has the card holder already: a refund of it would pay him twice, and so
+ * is one only where that is wanted.
+ */
+static int64_t
+undisputed(PgwKind kind, const PgwPaymentAmounts *s, const PgwOperationWish *wish, int64_t left)
+{
+	return kind == PGW_KIND_REFUND && !wish->despite_dispute && !PGW_MUTATED(DISPUTE_CEILING)
+			   ? left - s->disputed
+			   : left;
+}
+
 void
 pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps,
-							int64_t amount, bool final, PgwOperationCheck *check)
+							const PgwOperationWish *wish, PgwOperationCheck *check)
 {
+	int64_t free;
+
 	memset(check, 0, sizeof(*check));
 	check->hint = refusal(kind, s);
 	if (check->hint != NULL)
@@ -178,13 +192,20 @@ pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s, const PgwC
 		return;
 	}
 	check->left = what_is_left(kind, s);
-	check->amount = amount == 0 ? check->left : amount;
+	free = undisputed(kind, s, wish, check->left);
+	check->amount = wish->amount == 0 ? free : wish->amount;
 	if (check->left <= 0 || check->amount > check->left)
 	{
 		check->error_code = "amount_exceeds_remaining";
 		return;
 	}
-	if (!bank_can(kind, s, caps, check->amount, final))
+	if (free <= 0 || check->amount > free)
+	{
+		check->error_code = "amount_disputed";
+		check->left = free > 0 ? free : 0;
+		return;
+	}
+	if (!bank_can(kind, s, caps, check->amount, wish->final))
 		check->error_code = "bank_operation_not_supported";
 }
 

@@ -54,6 +54,8 @@ typedef struct PgwPaymentAmounts
 	 */
 	int64_t bank_captured;
 	int64_t bank_refunded;
+	/* what disputes have taken: counts in no status, and is refunded only where that is wanted */
+	int64_t disputed;
 } PgwPaymentAmounts;
 
 /* The operations that a caller asks for on a payment, in the order of the grid's columns. */
@@ -78,15 +80,19 @@ typedef struct PgwOperationCheck
 	const char *error_code; /* NULL: allowed */
 	const char *hint;       /* with an error; NULL: none but the code's own */
 	int64_t amount;         /* of the operation, when allowed */
-	int64_t left;           /* with amount_exceeds_remaining */
+	int64_t left;           /* with amount_exceeds_remaining and amount_disputed */
 } PgwOperationCheck;
 
-/*
- * May this operation begin?  amount: 0 = all that is left.  final: of a capture, whether the rest
- * of the authorization is given up.  The caller holds the row's lock.
- */
+typedef struct PgwOperationWish
+{
+	int64_t amount;       /* 0: all that is left */
+	bool final;           /* of a capture: the rest of the authorization is given up */
+	bool despite_dispute; /* of a refund: also what a dispute has taken */
+} PgwOperationWish;
+
+/* May this operation begin?  The caller holds the row's lock. */
 extern void pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s,
-										const PgwCapabilities *caps, int64_t amount, bool final,
+										const PgwCapabilities *caps, const PgwOperationWish *wish,
 										PgwOperationCheck *check);
 
 /* What it does to the payment. Each is called once for the one before it. */

@@ -67,6 +67,8 @@ pgw_told_add(PgwToldAttempt *a, const PgwToldEvent *event)
 		a->approved = event->bank_amount;
 	if (event->type == PGW_EV_AUTHORIZATION_EXPIRED)
 		a->expired = true;
+	if (event->type == PGW_EV_DISPUTE_WITHDRAWN || event->type == PGW_EV_DISPUTE_REINSTATED)
+		a->disputed += event->taken;
 }
 
 /* The charge itself: what was authorized and captured by it. */
@@ -158,6 +160,7 @@ pgw_told_payment(const PgwToldAttempt *charge, const PgwToldAttempt *operations,
 		put_charge(charge, s);
 		for (int i = 0; i < n; i++)
 			put_operation(&operations[i], s, &closed, &voided);
+		s->disputed = charge->disputed;
 		s->status = status_of(s, closed, voided, charge->expired);
 	}
 	if (charge->state == PGW_REFUNDED)

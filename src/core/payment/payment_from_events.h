@@ -26,6 +26,8 @@ typedef struct PgwToldEvent
 	bool on_commit; /* captured after the commit */
 	bool not_final; /* a capture after which the rest of the authorization stays */
 	bool by_bank;   /* pgw has not made it: the bank reports it */
+	/* of a dispute's: what it takes more than before of the payment, or less */
+	int64_t taken;
 } PgwToldEvent;
 
 /* What the events of one attempt have told so far. */
@@ -45,6 +47,7 @@ typedef struct PgwToldAttempt
 	bool reviewed; /* it was in manual review at some time */
 	bool expired;  /* nothing is held any more */
 	bool by_bank;  /* a capture, void or refund that pgw has not made */
+	int64_t disputed;
 } PgwToldAttempt;
 
 /* The events of an attempt, one after the other; *a is zeroed before. */

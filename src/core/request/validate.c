@@ -418,12 +418,22 @@ is_statement(PgwChecker *c, const char *key)
 	return true;
 }
 
+static void
+check_despite_dispute(PgwChecker *c, const PgwJson *value, bool *despite_dispute)
+{
+	if (pgw_json_type(value) != PGW_JSON_BOOLEAN)
+		pgw_check_fault(c, "options.despite_dispute", "invalid_format", "must be true or false");
+	else
+		*despite_dispute = pgw_json_is_true(value);
+}
+
 /*
  * end_user: 1 + PGW_MAX_END_USER_BYTES.  trace: NULL where options are an operator's; out: where
- * they are not a payment's.
+ * they are not a payment's; despite_dispute: where they are not a refund's.
  */
 static void
-check_options(PgwChecker *c, char *end_user, PgwTrace *trace, PgwCheckedArgs *out)
+check_options(PgwChecker *c, char *end_user, PgwTrace *trace, PgwCheckedArgs *out,
+			  bool *despite_dispute)
 {
 	PgwJson value;
 	PgwJson name;
@@ -452,6 +462,11 @@ check_options(PgwChecker *c, char *end_user, PgwTrace *trace, PgwCheckedArgs *ou
 		if (out != NULL && strcmp(key, "customer") == 0)
 		{
 			pgw_check_customer(c, &member, out);
+			continue;
+		}
+		if (despite_dispute != NULL && strcmp(key, "despite_dispute") == 0)
+		{
+			check_despite_dispute(c, &member, despite_dispute);
 			continue;
 		}
 		unknown_option(c, len <= MAX_OPTION_NAME_BYTES ? key : NULL);
@@ -509,7 +524,7 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_on_failure(&c, out);
 	pgw_check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
 				   "must be at most 63 bytes");
-	check_options(&c, out->says.end_user, &out->trace, out);
+	check_options(&c, out->says.end_user, &out->trace, out, NULL);
 	keep_statement(&c, out->says.not_a_card);
 	if (args->request == 0)
 		pgw_buf_json_close(faults, ']');
@@ -518,7 +533,7 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 
 int
 pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, PgwTrace *trace,
-							PgwBuf *faults)
+							bool *despite_dispute, PgwBuf *faults)
 {
 	PgwPaymentArgs none = {
 		.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
@@ -536,7 +551,7 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, P
 	pgw_check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false,
 				   false, "must be at most 255 characters");
 	memset(trace, 0, sizeof(*trace));
-	check_options(&c, says->end_user, trace, NULL);
+	check_options(&c, says->end_user, trace, NULL, despite_dispute);
 	keep_statement(&c, says->not_a_card);
 	pgw_buf_json_close(faults, ']');
 	return c.count;
@@ -548,7 +563,7 @@ pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES +
 	PgwPaymentArgs none = {.options = options};
 	PgwChecker c = {.args = &none, .faults = faults, .stateable = nothing_stateable};
 
-	check_options(&c, end_user, NULL, NULL);
+	check_options(&c, end_user, NULL, NULL, NULL);
 	return c.count;
 }
 

@@ -114,9 +114,12 @@ typedef struct PgwOperationArgs
 	bool statement_forbidden;
 } PgwOperationArgs;
 
-/* *says and *trace: as far as they are without a fault. */
+/*
+ * *says and *trace: as far as they are without a fault.  despite_dispute: of a refund,
+ * options.despite_dispute; NULL: there is no such option.
+ */
 extern int pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says,
-									   PgwTrace *trace, PgwBuf *faults);
+									   PgwTrace *trace, bool *despite_dispute, PgwBuf *faults);
 
 /*
  * The same for an operator's options alone: his actor, and nothing else.  Appends faults without

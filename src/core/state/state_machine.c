@@ -131,6 +131,13 @@ static const PgwEdge edges[] = {
 	 */
 	{PGW_COMPLETED, PGW_COMPLETED, PGW_EV_AUTHORIZATION_EXPIRED, PAYMENT},
 
+	/* The card holder disputes the charge: the payments row says what that takes. */
+	{PGW_COMPLETED, PGW_COMPLETED, PGW_EV_INQUIRY_OPENED, PAYMENT},
+	{PGW_COMPLETED, PGW_COMPLETED, PGW_EV_DISPUTE_OPENED, PAYMENT},
+	{PGW_COMPLETED, PGW_COMPLETED, PGW_EV_DISPUTE_WITHDRAWN, PAYMENT},
+	{PGW_COMPLETED, PGW_COMPLETED, PGW_EV_DISPUTE_REINSTATED, PAYMENT},
+	{PGW_COMPLETED, PGW_COMPLETED, PGW_EV_DISPUTE_CLOSED, PAYMENT},
+
 	/* The bank later shows that it did charge. */
 	{PGW_FAILED, PGW_REFUNDING, PGW_EV_LATE_APPROVAL_RECEIVED, PAYMENT},
 	{PGW_FAILED, PGW_REFUNDING, PGW_EV_COMPENSATION_STARTED, PAYMENT},
@@ -208,6 +215,11 @@ static const char *const event_names[PGW_NEVENTS] = {
 	[PGW_EV_MANUAL_REVIEW_REQUIRED] = "ManualReviewRequired",
 	[PGW_EV_MANUAL_REVIEW_RESOLVED] = "ManualReviewResolved",
 	[PGW_EV_BANK_REPORTED] = "BankReported",
+	[PGW_EV_INQUIRY_OPENED] = "InquiryOpened",
+	[PGW_EV_DISPUTE_OPENED] = "DisputeOpened",
+	[PGW_EV_DISPUTE_WITHDRAWN] = "DisputeWithdrawn",
+	[PGW_EV_DISPUTE_REINSTATED] = "DisputeReinstated",
+	[PGW_EV_DISPUTE_CLOSED] = "DisputeClosed",
 };
 
 static const char *const kind_names[PGW_NKINDS] = {
