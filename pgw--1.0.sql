@@ -1225,8 +1225,8 @@ COMMENT ON COLUMN pgw.transaction_events.error_details IS
 	'What went wrong, for people; it holds no text of the bank''s and no value that was passed in.';
 COMMENT ON COLUMN pgw.transaction_events.step_order IS 'The step''s number within its attempt: 1, 2, 3, without a gap.';
 COMMENT ON COLUMN pgw.transaction_events.txid IS
-	'The transaction that wrote it: a cursor for readers. Events before pg_snapshot_xmin(pg_current_snapshot()) are '
-	'complete.';
+	'The transaction that wrote it. Transactions commit in any order: read by pgw.read_events() (docs/events.md) what is '
+	'new.';
 
 -- Row triggers of the parent are copied to each partition, statement triggers are not.
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON pgw.transaction_events
@@ -1240,6 +1240,72 @@ ALTER TABLE pgw.transaction_events_default ENABLE ALWAYS TRIGGER append_only, EN
 COMMENT ON TRIGGER append_only ON pgw.transaction_events IS 'Events are never changed or deleted.';
 COMMENT ON TRIGGER append_only_truncate ON pgw.transaction_events IS 'Events are never changed or deleted.';
 COMMENT ON TRIGGER append_only_truncate ON pgw.transaction_events_default IS 'Events are never changed or deleted.';
+
+-- What nobody who reads the events has to have. src/database/late_events.c says what the list is for.
+CREATE TABLE pgw.late_events (
+	txid xid8 NOT NULL,
+	transaction_id uuid NOT NULL,
+	step_order int NOT NULL,
+	PRIMARY KEY (txid, transaction_id, step_order)
+);
+COMMENT ON TABLE pgw.late_events IS
+	'Events that have come long after their attempt began: pgw.read_events() finds them here. Rows are written while there '
+	'is a consumer, and deleted when all consumers have read them; not in dumps.';
+COMMENT ON COLUMN pgw.late_events.txid IS 'The transaction that wrote the event.';
+COMMENT ON COLUMN pgw.late_events.transaction_id IS 'The attempt that the event is of.';
+COMMENT ON COLUMN pgw.late_events.step_order IS 'The event''s number within its attempt.';
+
+CREATE TABLE pgw.event_consumers (
+	consumer text NOT NULL PRIMARY KEY CHECK (consumer <> '' AND octet_length(consumer) <= 63),
+	merchant text NOT NULL,
+	role regrole NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	alert_after interval NOT NULL,
+	system_identifier bigint NOT NULL,
+	database_oid oid NOT NULL,
+	resumptions bigint NOT NULL,
+	since timestamptz,
+	seen pg_snapshot NOT NULL,
+	read_up_to timestamptz NOT NULL,
+	batch uuid NOT NULL,
+	reading pg_snapshot,
+	reading_at timestamptz,
+	position_id uuid NOT NULL,
+	position_step int NOT NULL,
+	committed_at timestamptz,
+	fence_txids xid8[] NOT NULL,
+	fences bigint[] NOT NULL,
+	CONSTRAINT event_consumers_reading_check CHECK ((reading IS NULL) = (reading_at IS NULL))
+) WITH (fillfactor = 50);
+COMMENT ON TABLE pgw.event_consumers IS
+	'Who reads the events by pgw.read_events(), and how far each has come (docs/events.md). Not in dumps: transactions are '
+	'counted anew where one is restored.';
+COMMENT ON COLUMN pgw.event_consumers.consumer IS 'The consumer''s name: 1 to 63 bytes.';
+COMMENT ON COLUMN pgw.event_consumers.merchant IS 'The merchant whose events it reads; an empty text: all.';
+COMMENT ON COLUMN pgw.event_consumers.role IS 'The role that has created it; its members may use it, too.';
+COMMENT ON COLUMN pgw.event_consumers.created_at IS 'When it was created.';
+COMMENT ON COLUMN pgw.event_consumers.alert_after IS
+	'pgw.health() warns when it has not read all events for so long.';
+COMMENT ON COLUMN pgw.event_consumers.system_identifier IS 'The cluster whose transactions seen and reading speak of.';
+COMMENT ON COLUMN pgw.event_consumers.database_oid IS 'The database in which it was created or moved.';
+COMMENT ON COLUMN pgw.event_consumers.resumptions IS
+	'How often a restored database had been resumed here by then: another number, and its place does not hold any more.';
+COMMENT ON COLUMN pgw.event_consumers.since IS
+	'Of the events that were there before it, those that have occurred since then are read; NULL: that is over, or none.';
+COMMENT ON COLUMN pgw.event_consumers.seen IS 'It has committed all events that this snapshot shows.';
+COMMENT ON COLUMN pgw.event_consumers.read_up_to IS 'When that snapshot was taken: how far it has come.';
+COMMENT ON COLUMN pgw.event_consumers.batch IS 'The batch that it reads; cursors name it.';
+COMMENT ON COLUMN pgw.event_consumers.reading IS
+	'The batch is what this snapshot shows and seen does not; NULL: there was nothing to read.';
+COMMENT ON COLUMN pgw.event_consumers.reading_at IS 'When that snapshot was taken.';
+COMMENT ON COLUMN pgw.event_consumers.position_id IS 'The attempt of the last event of the batch that was committed.';
+COMMENT ON COLUMN pgw.event_consumers.position_step IS 'Its number within the attempt.';
+COMMENT ON COLUMN pgw.event_consumers.committed_at IS 'When pgw.commit_events() was last called for it.';
+COMMENT ON COLUMN pgw.event_consumers.fence_txids IS
+	'Transaction ids: of what is written from one of them on, and is of an attempt from before its fence, '
+	'pgw.late_events has a row.';
+COMMENT ON COLUMN pgw.event_consumers.fences IS 'The fences of fence_txids, in Unix milliseconds.';
+COMMENT ON CONSTRAINT event_consumers_reading_check ON pgw.event_consumers IS 'A batch has both or neither.';
 
 -- Partitions are made here and not by this script, because members of the extension would not be in a dump. The first ones
 -- are made right after CREATE EXTENSION (src/ddl/utility_hook.c), but not while a dump is restored, which brings its own:
@@ -1823,6 +1889,52 @@ RETURNS TABLE (event_id uuid, transaction_id uuid, kind pgw.operation_kind, step
 AS 'MODULE_PATHNAME', 'pgw_payment_history_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION pgw.payment_history IS 'The events of all attempts of a payment, in order.';
 
+CREATE FUNCTION pgw.create_event_consumer(consumer text, since timestamptz DEFAULT NULL, merchant text DEFAULT NULL,
+	alert_after interval DEFAULT '1 hour') RETURNS void
+AS 'MODULE_PATHNAME', 'pgw_create_event_consumer_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.create_event_consumer(text, timestamptz, text, interval) IS
+	'Makes a consumer of events: of what is committed from now on, and with since of what has occurred since then, too.';
+
+CREATE FUNCTION pgw.move_event_consumer(consumer text, since timestamptz DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'pgw_move_event_consumer_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.move_event_consumer(text, timestamptz) IS
+	'Has a consumer read again what has occurred since then, or go on with what is committed from now on.';
+
+CREATE FUNCTION pgw.drop_event_consumer(consumer text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgw_drop_event_consumer_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.drop_event_consumer(text) IS 'Ends a consumer of events; false: there is none of that name.';
+
+-- Its plan goes by the events' primary key, whatever their statistics are.
+CREATE FUNCTION pgw.read_events(consumer text, max_events int DEFAULT 1000)
+RETURNS TABLE (cursor text, event_id uuid, transaction_id uuid, step_order int, event_type pgw.event_type,
+	from_status pgw.transaction_status, to_status pgw.transaction_status, occurred_at timestamptz, payment_id uuid,
+	client_request_id text, merchant text, kind pgw.operation_kind, livemode boolean, correlation_id uuid, event_data jsonb,
+	error_details text)
+AS 'MODULE_PATHNAME', 'pgw_read_events_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
+	SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off;
+COMMENT ON FUNCTION pgw.read_events(text, int) IS
+	'The next events of a consumer, in order per attempt; the same again until they are committed by pgw.commit_events().';
+
+CREATE FUNCTION pgw.commit_events(consumer text, cursor text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgw_commit_events_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.commit_events(text, text) IS
+	'A consumer has done with the events up to this cursor: they do not come again. False: that was said before.';
+
 
 -- ==================================================================================================
 -- 12  Functions for operators: reviews, rebinding
@@ -2248,6 +2360,8 @@ $$
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions}'),
 		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{health,read_metrics,health_metrics,metric_families,metrics_text}'),
+		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
+			'{create_event_consumer,move_event_consumer,drop_event_consumer,read_events,commit_events}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
 			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),

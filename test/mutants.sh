@@ -136,6 +136,9 @@ KEEP_COLUMNS:242_baseline:columns
 UPDATE_CHECKS:242_baseline:checks
 LEDGER_FLUSH:320_test_bank:flushed
 OTHER_MODE:322_test_mode:real first
+LATE_EVENTS:450_event_stream:late events
+FENCE_FORGOTTEN:450_event_stream:late events
+OWN_EVENTS_READ:450_event_stream:own events
 EVENT_LEFT_OUT:241_foreign_code:rewrites
 TRIGGER_REWRITES:241_foreign_code:amount
 BREAKER_ONCE:250_own_trouble:stored error

@@ -39,6 +39,7 @@
 #include "database/event_partitions.h"
 #include "database/event_rows.h"
 #include "database/foreign_code.h"
+#include "database/late_events.h"
 #include "database/relation_changes.h"
 #include "database/relations.h"
 #include "database/row.h"
@@ -409,6 +410,7 @@ write_now(const PgwNewEvent *rows, int n)
 	guard = pgw_foreign_begin(s.runs_foreign_code);
 	execute(&s, table);
 	pgw_foreign_end(guard);
+	pgw_late_events_write(rows, n);
 	if (pushed)
 		PopActiveSnapshot();
 	table_close(table, NoLock);

@@ -8,8 +8,9 @@
  * scan finds the same things later.
  *
  * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except
- * `generation`, `changing` and `failing`, which are atomic. A slot's body is not locked: it belongs
- * to the backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
+ * `generation`, `changing`, `failing` and `event_fence`, which are atomic. A slot's body is not
+ * locked: it belongs to the backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in
+ * REQUESTED and FREE.
  *
  * Invariants (whenever the lock is free):
  *     - a FREE slot's body is all zero, and the slot is on the free list;
@@ -30,6 +31,7 @@
 #include "storage/lwlock.h"
 
 #include "exchange/write_failures.h"
+#include "exchange/event_fence.h"
 #include "exchange/exchange.h"
 #include "exchange/process_latch.h"
 #include "exchange/signal_ring.h"
@@ -104,6 +106,8 @@ typedef struct PgwWorkerEntry
 	PgwWorkerProgress progress;
 	/* void by itself */
 	PgwSubmitPause submit_pause;
+	/* begun anew with each use of the entry; atomic */
+	pg_atomic_uint64 event_fence;
 } PgwWorkerEntry;
 
 typedef struct PgwSlotHeader

@@ -37,20 +37,6 @@ pgw_submit_pause_say(uint32 each_us)
 						(uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLDS_MS));
 }
 
-/* An entry is its database's for as long as that has the extension. */
-static int
-my_entry(void)
-{
-	static int entry = -1;
-
-	if (entry >= 0 && pgw_shared->entries[entry].dboid == MyDatabaseId)
-		return entry;
-	LWLockAcquire(pgw_lock, LW_SHARED);
-	entry = pgw_entry_find(MyDatabaseId, false);
-	LWLockRelease(pgw_lock);
-	return entry;
-}
-
 uint32
 pgw_submit_pause_each_us(void)
 {
@@ -58,7 +44,7 @@ pgw_submit_pause_each_us(void)
 	uint32 each_us;
 	int entry;
 
-	if (!pgw_exchange_available() || (entry = my_entry()) < 0)
+	if (!pgw_exchange_available() || (entry = pgw_entry_mine()) < 0)
 		return 0;
 	p = &pgw_shared->entries[entry].submit_pause;
 	each_us = pg_atomic_read_u32(&p->each_us);

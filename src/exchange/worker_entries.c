@@ -40,6 +40,7 @@ pgw_entries_init(void)
 		ConditionVariableInit(&pgw_shared->entries[i].covered);
 		pgw_progress_init(&pgw_shared->entries[i].progress);
 		pgw_submit_pause_init(&pgw_shared->entries[i].submit_pause);
+		pgw_event_fence_init(&pgw_shared->entries[i].event_fence);
 	}
 }
 
@@ -96,8 +97,23 @@ pgw_entry_find(Oid dboid, bool create)
 	pgw_shared->nentries++;
 	pgw_shared->entries[unused].dboid = dboid;
 	pgw_progress_begin(&pgw_shared->entries[unused].progress);
+	pgw_event_fence_init(&pgw_shared->entries[unused].event_fence);
 	pgw_entry_set_state(&pgw_shared->entries[unused], PGW_ENTRY_DOWN);
 	return unused;
+}
+
+/* An entry is its database's for as long as that has the extension. */
+int
+pgw_entry_mine(void)
+{
+	static int entry = -1;
+
+	if (entry >= 0 && pgw_shared->entries[entry].dboid == MyDatabaseId)
+		return entry;
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	entry = pgw_entry_find(MyDatabaseId, false);
+	LWLockRelease(pgw_lock);
+	return entry;
 }
 
 bool

@@ -78,6 +78,9 @@ extern bool pgw_exchange_dropping(void);
 /* Index of my entry; -1: this process is no worker that has attached. */
 extern int pgw_entry_attached(void);
 
+/* Index of my database's entry, looked for without pgw_lock held; -1: there is none. */
+extern int pgw_entry_mine(void);
+
 /* --- utility_hook.c --- */
 
 /* One wish counted on a database's entry. false: there is no entry, nothing to wish. */

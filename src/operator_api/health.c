@@ -18,6 +18,7 @@
 #include "exchange/exchange_status.h"
 #include "operator_api/health_locked.h"
 #include "operator_api/health_processes.h"
+#include "operator_api/health_readers.h"
 #include "operator_api/health_report.h"
 #include "operator_api/health_shard.h"
 #include "operator_api/health_tables.h"
@@ -47,6 +48,7 @@ static const PgwHealthCheck checks_of_tables[] = {
 	{pgw_health_check_read_only, {"read_only"}},
 	{pgw_health_check_banks, {"banks"}},
 	{pgw_health_check_versions, {"bank_versions"}},
+	{pgw_health_check_event_consumers, {"event_consumers"}},
 	{pgw_health_check_partitions, {"partitions"}},
 	{pgw_health_check_table_locks, {"table_locks"}},
 	{pgw_health_check_tables, {"tables"}},

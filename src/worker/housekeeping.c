@@ -2,7 +2,7 @@
  * housekeeping.c - what the worker does now and then, for no attempt in particular: partitions for
  * the events of coming months; the banks' breakers, kept for the next worker; notifications, of
  * which old ones go, odd ones are told of, and those that wait are looked at again; a look whether
- * calls can have their tables
+ * calls can have their tables; after a start, what readers of events rely on
  *
  * Owns nothing: when each is due next stands in the PgwHousekeeping of its worker.
  */
@@ -14,7 +14,9 @@
 #include "base/clock.h"
 #include "database/batch.h"
 #include "database/event_partitions.h"
+#include "database/late_events.h"
 #include "database/watch_locks.h"
+#include "exchange/event_fence.h"
 #include "observe/notification_alerts.h"
 #include "queue/due_attempts.h"
 #include "store/changes_at_bank.h"
@@ -30,6 +32,7 @@
 #define DEFAULT_LARGEST \
 	(INT64_C(128) * 1024 * \
 	 1024) /* read through in a second or two: a transaction may take five (batch.c) */
+#define FENCE_RETRY_MS 1000
 #define TIDY_MS (60 * 60 * 1000)
 #define SAVE_RETRY_MS 10000
 #define ODD_MS (60 * 1000)
@@ -124,6 +127,24 @@ ensure_partitions(PgwHousekeeping *h, TimestampTz now)
 				 "Call pgw.ensure_event_partitions() as the owner, at a quiet hour; until then events go to the default partition.")));
 }
 
+/* ---------------------------------------------------------------- readers of events */
+
+static void
+learn_fence(void *arg)
+{
+	(void) pgw_late_events_learn();
+}
+
+/* Until then each event is listed in pgw.late_events, which costs much more than to ask again. */
+static void
+learn_of_readers(PgwHousekeeping *h, TimestampTz now)
+{
+	if (pgw_event_fence() != PGW_FENCE_UNKNOWN || !pgw_is_due(h->next_fence, now, FENCE_RETRY_MS))
+		return;
+	h->next_fence = TimestampTzPlusMilliseconds(now, FENCE_RETRY_MS);
+	(void) pgw_batch_transaction(learn_fence, NULL, false, NULL);
+}
+
 /* ---------------------------------------------------------------- old notifications */
 
 typedef struct Forgetting
@@ -206,6 +227,7 @@ pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 		h->next_watch = TimestampTzPlusMilliseconds(now, WATCH_MS);
 		(void) pgw_batch_transaction(pgw_tables_watch, NULL, false, NULL);
 	}
+	learn_of_readers(h, now);
 	visit_waiting(h, now);
 	ensure_partitions(h, now);
 	keep_bank_health(h, now);

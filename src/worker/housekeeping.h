@@ -18,6 +18,7 @@ typedef struct PgwHousekeeping
 	TimestampTz next_odd;      /* what others of them say of amounts */
 	TimestampTz next_evidence; /* of notifications that wait to be taken */
 	TimestampTz next_refused;  /* was much refused? */
+	TimestampTz next_fence;    /* what readers of events rely on could not be read yet */
 	TimestampTz next_watch;    /* can calls have the tables that they need? */
 } PgwHousekeeping;
 

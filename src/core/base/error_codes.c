@@ -130,6 +130,15 @@ static const PgwErrorInfo errors[] = {
 	 NULL},
 	{"transaction_not_found", PGW_CLASS_BUSINESS, 404, false, "there is no such transaction",
 	 "PW404", NULL},
+	{"event_consumer_not_found", PGW_CLASS_BUSINESS, 404, false,
+	 "there is no such consumer of events", "PW404", NULL},
+	{"event_consumer_exists", PGW_CLASS_BUSINESS, 422, false,
+	 "there is a consumer of events of that name", "PW422", NULL},
+	{"event_consumer_displaced", PGW_CLASS_BUSINESS, 422, false,
+	 "the consumer's place in the events is that of another database or of a time before a restore",
+	 "PW422", NULL},
+	{"event_cursor_void", PGW_CLASS_BUSINESS, 422, false, "the cursor is not of what was read last",
+	 "PW422", NULL},
 
 	/*
 	 * The bank, or the way to it. Returned as a row (payment `failed`), or raised with on_failure

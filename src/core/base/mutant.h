@@ -84,6 +84,10 @@ typedef enum PgwMutant
 	/* a call that would move money is answered by a payment for tests, and the reverse */
 	OTHER_MODE,
 	EVENT_LEFT_OUT,   /* an event that the INSERT has not written is not missed */
+	LATE_EVENTS,      /* an event that comes long after its attempt began is not listed */
+	FENCE_FORGOTTEN,  /* ... nor is one before the worker knows after its start what readers rely on
+					   */
+	OWN_EVENTS_READ,  /* what a reader's own transaction writes later counts as read */
 	TRIGGER_REWRITES, /* what a BEFORE trigger makes of pgw's columns is written */
 	KEEP_COLUMNS,     /* columns that others have added are overwritten */
 	UPDATE_CHECKS,    /* no update meets a CHECK constraint */

@@ -1,0 +1,11 @@
+/*
+ * health_readers.h - pgw.health(): those who read the events
+ */
+#ifndef PGW_OPERATOR_API_HEALTH_READERS_H
+#define PGW_OPERATOR_API_HEALTH_READERS_H
+
+#include "operator_api/health_report.h"
+
+extern void pgw_health_check_event_consumers(PgwHealthReport *r);
+
+#endif
