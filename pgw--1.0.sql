@@ -1666,17 +1666,25 @@ CREATE TABLE pgw.shard_slots (
 	slot int NOT NULL PRIMARY KEY CHECK (slot BETWEEN 0 AND 1023),
 	shard text NOT NULL CONSTRAINT shard_slots_shard CHECK (shard ~ '^[!#-~]{1,63}$'),
 	state text NOT NULL DEFAULT 'home' CONSTRAINT shard_slots_state CHECK (state IN ('home', 'leaving', 'released', 'elsewhere')),
+	moves_to text,
+	epoch int NOT NULL DEFAULT 1,
+	token uuid,
 	changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE pgw.shard_slots IS
 	'Where the payments of each slot are. A slot without a row is not at home here; no row at all: there are no shards, and '
-	'every slot is. Use pgw.claim_slots(). Rows stay.';
+	'every slot is. Use pgw.claim_slots(), release_slots(), adopt_slots(). Rows stay.';
 COMMENT ON COLUMN pgw.shard_slots.slot IS 'The slot, 0 to 1023: pgw.slot_of().';
 COMMENT ON COLUMN pgw.shard_slots.shard IS
 	'The shard that has it, by its pgw.shard_name. It is at home here if this server was started under that name.';
 COMMENT ON COLUMN pgw.shard_slots.state IS
 	'home: that shard takes calls for it; leaving: it takes none, and finishes what is under way; released: it is to be '
 	'taken by that shard; elsewhere: told for the sake of errors that name the right shard, and never at home here.';
+COMMENT ON COLUMN pgw.shard_slots.moves_to IS 'The shard that it leaves for; NULL: it is not leaving.';
+COMMENT ON COLUMN pgw.shard_slots.epoch IS
+	'How many shards have had it, as far as is known here: of two databases that both take it for theirs, the greater one '
+	'is right.';
+COMMENT ON COLUMN pgw.shard_slots.token IS 'What pgw.adopt_slots() has to name; NULL: it is not released.';
 COMMENT ON COLUMN pgw.shard_slots.changed_at IS 'When the row was last changed.';
 COMMENT ON CONSTRAINT shard_slots_shard ON pgw.shard_slots IS 'A name as pgw.shard_name may be.';
 COMMENT ON CONSTRAINT shard_slots_state ON pgw.shard_slots IS 'One of the four words.';
@@ -1693,7 +1701,8 @@ CREATE TABLE pgw.slot_changes (
 );
 COMMENT ON TABLE pgw.slot_changes IS 'Who has changed where slots are, and why. Append-only.';
 COMMENT ON COLUMN pgw.slot_changes.change_id IS 'The row''s id.';
-COMMENT ON COLUMN pgw.slot_changes.action IS 'claimed, or taken over: from a shard that somebody has said is lost.';
+COMMENT ON COLUMN pgw.slot_changes.action IS
+	'claimed; taken over: from a shard that somebody has said is lost; leaving, released and adopted: what a move consists of.';
 COMMENT ON COLUMN pgw.slot_changes.slots IS 'Which slots.';
 COMMENT ON COLUMN pgw.slot_changes.from_shard IS 'The shard that had them; NULL: none that is known here.';
 COMMENT ON COLUMN pgw.slot_changes.to_shard IS 'The shard that has them now.';
@@ -1763,6 +1772,25 @@ AS 'MODULE_PATHNAME', 'pgw_claim_slots_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
 COMMENT ON FUNCTION pgw.claim_slots IS
 	'Makes slots at home in this database, under its server''s pgw.shard_name; returns how many were not. Slots of another '
 	'shard only when it is named as lost: that is your word that it is destroyed. Read docs/scaling.md first.';
+
+CREATE FUNCTION pgw.release_slots(slots int4multirange, to_shard text, note text DEFAULT NULL, options jsonb DEFAULT '{}',
+	OUT state text, OUT token uuid, OUT held_by_callers bigint, OUT open_attempts bigint, OUT standbys_behind bigint)
+AS 'MODULE_PATHNAME', 'pgw_release_slots_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.release_slots IS
+	'Gives slots that are at home here to another shard. Call it until it returns a token: no call is taken for them from the '
+	'first one on, and they are nobody''s once state is released. Read docs/scaling.md first.';
+
+CREATE FUNCTION pgw.adopt_slots(token uuid, note text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgw_adopt_slots_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.adopt_slots IS
+	'Makes slots at home here that another shard has released to this one: on a copy of it that has replayed that. Returns how '
+	'many.';
 
 
 -- ==================================================================================================

@@ -318,8 +318,7 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	pgw_become_owner(&o.caller, &o.sec_context);
 	pgw_require_home_of_id(&o.payment_id);
 	pgw_tables_lock(pgw_bounded_call_deadline());
-	if (!PGW_MUTATED(HOME_AGAIN))
-		pgw_require_home_of_id(&o.payment_id);
+	pgw_hold_home_of_id(&o.payment_id);
 	find_payment(&o, &p);
 
 	/*

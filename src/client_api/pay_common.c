@@ -206,8 +206,7 @@ pgw_pay_prepare(PgwPay *pay)
 	/*
 	 * Under the tables' locks now: a slot that has gone meanwhile is seen.
 	 */
-	if (!PGW_MUTATED(HOME_AGAIN))
-		pgw_require_home_of_request(pay->args.client_request_id);
+	pgw_hold_home_of_request(pay->args.client_request_id);
 
 	/*
 	 * A replay needs neither: it must answer also when the bank is disabled by now.  Where there

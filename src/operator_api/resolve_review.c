@@ -566,6 +566,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	pgw_actor_calling(&order.actor, GetUserId(), &order.says, NULL);
 	pgw_become_owner(&caller, &sec_context);
 	pgw_require_home_of_id(&order.transaction_id);
+	pgw_hold_home_of_id(&order.transaction_id);
 
 	/*
 	 * Another merchant's transaction is no transaction: its id is not confirmed, nor its row

@@ -163,8 +163,13 @@ workitem_apply(PgwBatchItem *item)
 	/* what is submitted is written when it is begun, and that is its lock */
 	if (!attempt.submitted || attempt.status != PGW_CREATED)
 		(void) pgw_store_hold_attempt(&attempt);
-	if (pgw_attempt_of_other_database(&attempt) || !pgw_slot_is_worked(&attempt.payment_id))
+	if (pgw_attempt_of_other_database(&attempt))
 		return;
+	if (!pgw_slot_hold_worked(&attempt.payment_id, &busy))
+	{
+		workitem->step.try_later = busy;
+		return;
+	}
 	pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);
 	before = attempt.status;
 	/*

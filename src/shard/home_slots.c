@@ -4,7 +4,8 @@
  * Owns: what this process knows of pgw.shard_slots.  A trigger of the table tells all processes, on
  * standbys too, of each change (table_rules/slot_rules.c); what is known is then void, from the
  * moment on in which the change is committed and before its locks are released.
- * Locks: that of the table, for the time that it is read.
+ * Locks: that of the table, for the time that it is read; and one for each slot, shared by those
+ * who act for it, until their transactions end, and taken alone by who moves it.
  * Invariant: what is answered was read, or would have been read the same, after the last lock that
  * the caller has taken: so whoever asks again under a lock that changes of slots wait for has an
  * answer that stays.
@@ -15,7 +16,9 @@
 #include "access/tableam.h"
 #include "executor/tuptable.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -171,6 +174,39 @@ look(void)
 		UnlockRelationOid(relid, AccessShareLock);
 	}
 	return known.in_use;
+}
+
+/* ---------------------------------------------------------------- held slots */
+
+/* A lock of its own for each slot, by the table that they stand in. */
+static bool
+lock_slot(int slot, LOCKMODE mode, bool wait)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, known.of.relid, slot, 0);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+pgw_slot_hold(int slot)
+{
+	if (look())
+		(void) lock_slot(slot, AccessShareLock, true);
+}
+
+bool
+pgw_slot_hold_worked(const pg_uuid_t *id, bool *busy)
+{
+	*busy = look() && !lock_slot(pgw_shard_slot_of_id(id->data), AccessShareLock, false);
+	/* asked under the lock */
+	return !*busy && pgw_slot_is_worked(id);
+}
+
+bool
+pgw_slot_try_change(int slot)
+{
+	return look() && lock_slot(slot, AccessExclusiveLock, false);
 }
 
 /* ---------------------------------------------------------------- what is asked */

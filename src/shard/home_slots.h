@@ -26,6 +26,23 @@ extern bool pgw_slot_is_home(int slot);
  */
 extern bool pgw_slot_is_worked(const pg_uuid_t *id);
 
+/*
+ * The slot stays where it is until this transaction ends.  Waits for who is just moving it: so look
+ * again afterwards.
+ */
+extern void pgw_slot_hold(int slot);
+
+/*
+ * The worker's: both in one, without waiting.  *busy: it is just being moved, and nothing is known.
+ */
+extern bool pgw_slot_hold_worked(const pg_uuid_t *id, bool *busy);
+
+/*
+ * For who moves it: until this transaction ends nobody else holds it.  false: somebody does; never
+ * waits.
+ */
+extern bool pgw_slot_try_change(int slot);
+
 /* Is there any slot that is? */
 extern bool pgw_any_slot_is_worked(void);
 

@@ -37,6 +37,12 @@ pgw_shard_name(void)
 }
 
 bool
+pgw_shard_name_valid(const char *of)
+{
+	return of[0] != '\0' && pgw_instance_valid(of);
+}
+
+bool
 pgw_shard_name_ignored(void)
 {
 	return ignored;

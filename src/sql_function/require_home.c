@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "base/json_writer.h"
+#include "core/base/mutant.h"
 #include "core/base/shard_slot.h"
 #include "shard/home_slots.h"
 #include "shard/shard_name.h"
@@ -57,4 +58,28 @@ pgw_require_home_of_id(const pg_uuid_t *id)
 {
 	if (pgw_slots_in_use())
 		require(pgw_shard_slot_of_id(id->data));
+}
+
+static void
+hold(int slot)
+{
+	if (PGW_MUTATED(HOME_AGAIN))
+		return;
+	if (!PGW_MUTATED(MOVE_HELD))
+		pgw_slot_hold(slot);
+	require(slot);
+}
+
+void
+pgw_hold_home_of_request(const char *client_request_id)
+{
+	if (pgw_slots_in_use())
+		hold(pgw_slot_of_request(client_request_id));
+}
+
+void
+pgw_hold_home_of_id(const pg_uuid_t *id)
+{
+	if (pgw_slots_in_use())
+		hold(pgw_shard_slot_of_id(id->data));
 }

@@ -8,12 +8,19 @@
 #include "utils/uuid.h"
 
 /*
- * PW421 wrong_shard.  Asked twice by whoever writes: before anything else, so that a misrouted call
- * waits for nobody, and under the locks of pgw's tables, which a change of slots waits for.
+ * PW421 wrong_shard.  Asked by everybody before anything else, so that a misrouted call waits for
+ * nobody.
  */
 extern void pgw_require_home_of_request(const char *client_request_id);
 
 /* The same by the id of a payment or attempt. */
 extern void pgw_require_home_of_id(const pg_uuid_t *id);
+
+/*
+ * The same, and it stays so until this transaction ends: by whoever writes, once he has the locks
+ * of pgw's tables, which a claim that leaves slots out waits for, as well.
+ */
+extern void pgw_hold_home_of_request(const char *client_request_id);
+extern void pgw_hold_home_of_id(const pg_uuid_t *id);
 
 #endif

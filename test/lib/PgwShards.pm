@@ -10,12 +10,18 @@ use Test::More;
 
 our @EXPORT = qw(name_shard shard_node claim_slots calls_of_clients is_misrouted written_and_asked);
 
-# From its next start on the server has this name, from a file outside of its data directory; undef: none.
+# From its next start on the server has this name, from a file outside of its data directory, and no name of a shard that it is a copy of; undef: none.
 sub name_shard
 {
 	my ($node, $name) = @_;
 	my $file = $node->basedir . '/shard.conf';
-	$node->append_conf('postgresql.conf', "include_if_exists = '$file'\n") unless $node->{has_shard_file}++;
+	if (!$node->{has_shard_file}++)
+	{
+		my $of_data = $node->data_dir . '/postgresql.conf';
+		my $conf = slurp_file($of_data) =~ s/^include_if_exists = .*shard\.conf'\n//mr;
+		unlink $of_data;
+		append_to_file($of_data, "${conf}include_if_exists = '$file'\n");
+	}
 	unlink $file;
 	append_to_file($file, "pgw.shard_name = '$name'\n") if defined $name;
 }

@@ -17,6 +17,12 @@ my $health = sub {
 	my ($node, $what) = @_;
 	return $node->safe_psql('postgres', "SELECT concat_ws('|', status, details->>'$what') FROM pgw.health() WHERE check_name = 'shard'");
 };
+# Also for a part that runs alone; once it is done it changes nothing.
+my $share_out = sub {
+	claim_slots($a, '{[0,1023]}', "'at first'");
+	claim_slots($b, '{[512,1022]}');
+	$b->safe_psql('postgres', "INSERT INTO pgw.shard_slots (slot, shard, state) SELECT s, 'a', 'elsewhere' FROM generate_series(0, 99) s ON CONFLICT DO NOTHING");
+};
 
 part($a, 'ids', sub {
 	is($a->safe_psql('postgres', "SELECT pgw.slot_of('order-4711'), pgw.slot_of('s17.x'), pgw.slot_of('Bestellung 7 é'), pgw.new_request_id(17, 'order-4711'), pgw.slot_of(pgw.new_request_id(1023, 's5.'))"),
@@ -47,7 +53,7 @@ part($a, 'claims', sub {
 	is(claim_slots($a, '{[0,1023]}'), 0, 'once');
 	is($health->($a, 'at_home'), 'ok|{[0,1024)}', 'health() has them');
 	is(claim_slots($b, '{[512,1022]}'), 511, 'slots of another');
-	$b->safe_psql('postgres', "INSERT INTO pgw.shard_slots (slot, shard, state) SELECT s, 'a', 'elsewhere' FROM generate_series(0, 99) s");
+	$share_out->();
 	$refused->($b, "SELECT pgw.claim_slots('{[99,99]}')", qr/PW422.*"slot": 99, "shard": "a", "state": "elsewhere".*HINT:  .*destroyed/s, 'not what another has');
 	$refused->($b, "SELECT pgw.claim_slots('{[99,99]}', lost_shard => 'a')", qr/PW400.*"field": "note", "code": "required"/s, 'without a word on how one knows that it is lost');
 	$refused->($a, $_, qr/PW422/, $_) for "DELETE FROM pgw.shard_slots WHERE slot = 1", "UPDATE pgw.shard_slots SET shard = 'b' WHERE slot = 1", 'TRUNCATE pgw.shard_slots',
@@ -56,6 +62,7 @@ part($a, 'claims', sub {
 });
 
 part($b, 'misrouted', sub {
+	$share_out->();
 	# of a, at b: one that b knows of, and one that nobody has told it
 	my $payment = $a->safe_psql('postgres', 'SELECT payment_id FROM ' . pay_sql('process_payment', client_request_id => 's7.at-a', capture => 'manual'));
 	my $unknown = $a->safe_psql('postgres', 'SELECT payment_id FROM ' . pay_sql('process_payment', client_request_id => 's400.at-a'));
@@ -104,6 +111,7 @@ part($b, 'claimed meanwhile', sub {
 
 # The server is started under another name, and gets one of the slots.
 part($a, 'left alone', sub {
+	$share_out->();
 	change_settings($a, 'pgw.worker_mode' => 'paused');
 	$a->safe_psql('postgres', "SELECT status FROM " . pay_sql('submit_payment', client_request_id => "s$_.left")) for 5, 6;
 	my $asked = bank_ledger($bank)->{requests};
@@ -132,10 +140,7 @@ part($a, 'left alone', sub {
 part($a, 'copies', sub {
 	my $folder = cold_copy($a, 'copied');
 	my $copy = cluster_from('copy', $folder);
-	my $file = $copy->data_dir . '/postgresql.conf';
-	my $conf = slurp_file($file) =~ s/^include_if_exists.*\n//mr;
-	unlink $file;
-	append_to_file($file, $conf);
+	name_shard($copy, undef);
 	$copy->start;
 	$copy->safe_psql('postgres', 'SELECT pgw.resume_after_restore()');
 	my $asked = bank_ledger($bank)->{requests};

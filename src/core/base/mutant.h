@@ -59,6 +59,7 @@ typedef enum PgwMutant
 	KEY_MISMATCH,       /* "same key, other request" is asked about as any other unknown answer */
 	HOME_GUARD,         /* calls are taken for slots that are not at home */
 	HOME_AGAIN,         /* ... that have gone since they came */
+	MOVE_HELD,          /* a slot is released while callers act for it */
 	HOME_WORKER,        /* attempts of slots that are elsewhere are worked on */
 	RESTORED_PAUSE,     /* attempts of another cluster or database are worked on */
 	AMOUNT_CHECK,       /* an approval of another amount is taken as one */
