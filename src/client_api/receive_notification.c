@@ -255,6 +255,17 @@ find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
 		   (r->verdict != PGW_NOTIFICATION_HINT && find_told(r, bank, attempt));
 }
 
+/* ... else by the dispute, of which an earlier notification has named the charge. */
+static bool
+find_by_dispute(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
+{
+	pg_uuid_t id;
+
+	return r->dispute && r->said.dispute.id[0] != '\0' &&
+		   pgw_store_dispute_attempt(bank->account, r->said.dispute.id, &id) &&
+		   is_of(bank, &id, attempt);
+}
+
 /* The bank may have approved less than was asked for, and said so. */
 static PgwSaidAmount
 compare_amount(const Received *r, const PgwAttempt *attempt)
@@ -384,7 +395,7 @@ find_payment(Received *r, const PgwBank *bank)
 	r->outcome = "unknown_payment";
 	/* of a hint nothing is recorded: the connector has none */
 	r->dispute = r->said.dispute.steps != 0;
-	if (!find_attempt(r, bank, &attempt))
+	if (!find_attempt(r, bank, &attempt) && !find_by_dispute(r, bank, &attempt))
 		return;
 	n = attempts_beside(bank, &attempt, &attempts);
 	r->has_payment = true;

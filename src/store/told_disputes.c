@@ -316,6 +316,27 @@ pgw_store_dispute(const char *bank_dispute_id, PgwDisputeRow *row)
 	return mine;
 }
 
+bool
+pgw_store_dispute_attempt(const char *account, const char *bank_dispute_id,
+						  pg_uuid_t *transaction_id)
+{
+	Oid types[] = {TEXTOID, TEXTOID};
+	Datum args[] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_dispute_id)};
+	bool found;
+
+	begin();
+	if (SPI_execute_with_args("SELECT transaction_id FROM pgw.disputes WHERE account = $1"
+							  " AND bank_dispute_id = $2",
+							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for a dispute failed");
+	found = SPI_processed > 0;
+	if (found)
+		*transaction_id = *DatumGetUUIDP(
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &(bool){false}));
+	pgw_statements_end();
+	return found;
+}
+
 static Datum
 money_or_null(const PgwSaidMoney *m, char *amount_null, char *currency_null, Datum *currency)
 {

@@ -58,6 +58,10 @@ extern bool pgw_store_dispute(const char *bank_dispute_id, PgwDisputeRow *row);
 /* Write it, with what was said last. */
 extern void pgw_store_put_dispute(const PgwDisputeRow *row, const PgwSaidDispute *said);
 
+/* The attempt of the charge that a dispute is of; false: it is not known. */
+extern bool pgw_store_dispute_attempt(const char *account, const char *bank_dispute_id,
+									  pg_uuid_t *transaction_id);
+
 /* What all disputes of a payment take. */
 extern int64 pgw_store_disputed(const pg_uuid_t *payment_id);
 

@@ -154,6 +154,36 @@ currencies(void **state)
 	}
 }
 
+/* What came back in another currency may be a part: it does not count. */
+static void
+part_of_it(void **state)
+{
+	static const struct
+	{
+		PgwSaidMoney moved;
+		int64_t taken; /* of the payment, in the end */
+		bool unclear;
+	} rows[] = {
+		{{false, 0, ""}, 0, false},
+		{EUR(1000), 0, false},
+		{EUR(400), 600, false},
+		{{true, 1100, "USD"}, 1000, true},
+	};
+
+	(void) state;
+	for (int i = 0; i < LENGTH(rows); i++)
+	{
+		PgwSaidDispute said = {
+			.steps = BIT(PGW_DISPUTE_REINSTATED), .amount = EUR(1000), .moved = rows[i].moved};
+		PgwDispute d = {.steps = BIT(PGW_DISPUTE_WITHDRAWN), .withdrawn = 1000};
+		PgwDisputeChange change;
+
+		assert_true(pgw_dispute_take_step(&d, PGW_DISPUTE_REINSTATED, &said, "EUR", &change));
+		assert_int_equal(pgw_dispute_takes(&d), rows[i].taken);
+		assert_int_equal(d.unclear, rows[i].unclear);
+	}
+}
+
 static void
 contradictions(void **state)
 {
@@ -381,9 +411,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_order),    cmocka_unit_test(status),    cmocka_unit_test(currencies),
-		cmocka_unit_test(contradictions), cmocka_unit_test(documents), cmocka_unit_test(reading),
-		cmocka_unit_test(times),
+		cmocka_unit_test(every_order),    cmocka_unit_test(status),
+		cmocka_unit_test(currencies),     cmocka_unit_test(part_of_it),
+		cmocka_unit_test(contradictions), cmocka_unit_test(documents),
+		cmocka_unit_test(reading),        cmocka_unit_test(times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,13 +78,13 @@ is_in(const PgwSaidMoney *money, const char *currency)
 }
 
 /*
- * What moved, in this currency: what the account shows says most, as a part may have come back
- * only; else what is disputed.  -1: it cannot be told.
+ * What moved, in this currency: what the account shows says most; else what is disputed, but not of
+ * what has come back in another currency, which may be a part only.  -1: it cannot be told.
  */
 static int64_t
-amount_in(const PgwSaidDispute *said, const char *currency)
+amount_in(const PgwSaidDispute *said, bool returns, const char *currency)
 {
-	if (said->moved_backwards)
+	if (said->moved_backwards || (returns && said->moved.there && !is_in(&said->moved, currency)))
 		return -1;
 	if (is_in(&said->moved, currency))
 		return said->moved.amount;
@@ -100,7 +100,7 @@ pgw_dispute_take_step(PgwDispute *d, PgwDisputeStep step, const PgwSaidDispute *
 	bool takes = pgw_dispute_step_takes(step);
 	bool returns = pgw_dispute_step_returns(step);
 	int64_t before = pgw_dispute_takes(d);
-	int64_t amount = takes || returns ? amount_in(said, currency) : 0;
+	int64_t amount = takes || returns ? amount_in(said, returns, currency) : 0;
 
 	*change = (PgwDisputeChange){.unclear = amount < 0};
 	if (has(d, step) && !PGW_MUTATED(DISPUTE_ONCE))
@@ -118,15 +118,13 @@ pgw_dispute_take_step(PgwDispute *d, PgwDisputeStep step, const PgwSaidDispute *
 bool
 pgw_dispute_contradicts(const PgwDispute *d, const PgwSaidDispute *said, const char *currency)
 {
-	int64_t amount = amount_in(said, currency);
+	bool takes = (said->steps & PGW_DISPUTE_BIT(PGW_DISPUTE_WITHDRAWN)) != 0 &&
+				 !has(d, PGW_DISPUTE_WITHDRAWN_AGAIN);
+	bool returns = (said->steps & PGW_DISPUTE_BIT(PGW_DISPUTE_REINSTATED)) != 0 &&
+				   !has(d, PGW_DISPUTE_REINSTATED_AGAIN);
+	int64_t amount = amount_in(said, returns, currency);
 
 	if (amount < 0)
 		return false;
-	if ((said->steps & PGW_DISPUTE_BIT(PGW_DISPUTE_WITHDRAWN)) != 0 &&
-		!has(d, PGW_DISPUTE_WITHDRAWN_AGAIN))
-		return amount != d->withdrawn;
-	if ((said->steps & PGW_DISPUTE_BIT(PGW_DISPUTE_REINSTATED)) != 0 &&
-		!has(d, PGW_DISPUTE_REINSTATED_AGAIN))
-		return amount != d->reinstated;
-	return false;
+	return (takes && amount != d->withdrawn) || (returns && amount != d->reinstated);
 }
