@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/lwlock.h"
 
+#include "ddl/extension_created.h"
 #include "exchange/exchange_shmem.h"
 #include "restore/restored_database.h"
 
@@ -20,32 +21,35 @@ PG_FUNCTION_INFO_V1(pgw_extension_created);
 
 static bool created_pending = false;
 
-static void
-created_at_xact_end(XactEvent event, void *arg)
+void
+pgw_ask_for_worker(void)
 {
 	int e;
 
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	e = pgw_entry_find(MyDatabaseId, true);
+	if (e >= 0 && pgw_shared->entries[e].state != PGW_ENTRY_RUNNING)
+	{
+		pgw_shared->entries[e].check = true;
+		pgw_shared->entries[e].failures = 0;
+		pgw_shared->entries[e].next_start = 0;
+	}
+	pgw_wake_launcher();
+	LWLockRelease(pgw_lock);
+	if (e < 0)
+		ereport(LOG, (errmsg("pgw: no room for another database with the extension (at most %d)",
+							 PGW_MAX_DATABASES)));
+}
+
+static void
+created_at_xact_end(XactEvent event, void *arg)
+{
 	if (!created_pending)
 		return;
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
-	{
-		LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-		e = pgw_entry_find(MyDatabaseId, true);
-		if (e >= 0)
-		{
-			pgw_shared->entries[e].check = true;
-			pgw_shared->entries[e].failures = 0;
-			pgw_shared->entries[e].next_start = 0;
-		}
-		pgw_wake_launcher();
-		LWLockRelease(pgw_lock);
-		created_pending = false;
-		if (e < 0)
-			ereport(LOG,
-					(errmsg("pgw: no room for another database with the extension (at most %d)",
-							PGW_MAX_DATABASES)));
-	}
-	else if (event == XACT_EVENT_ABORT)
+	if (event == XACT_EVENT_COMMIT)
+		pgw_ask_for_worker();
+	/* PREPAREd, it is asked for by whoever commits that (utility_hook.c) */
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
 		created_pending = false;
 }
 

@@ -9,10 +9,11 @@
  *     aside, and the launcher starts none until the wish is released. DROP EXTENSION pgw, where it
  *     is allowed (drop_guard.c), would wait for callers that wait
  *     for the worker: they are failed at once, as are those who come while it runs. COMMIT
- *     PREPARED, ROLLBACK PREPARED end a caller's transaction without any
- *     callback: the worker is told to look.  ALTER EXTENSION pgw UPDATE: the worker is told to
- *     look whether its library serves the new version.  CREATE EXTENSION pgw: the first partitions
- *     of the events are made after it.
+ *     PREPARED, ROLLBACK PREPARED end a transaction without any callback: the worker is told to
+ *     look, and of a changed configuration or a new extension those are told whom the callbacks
+ *     would have told.  ALTER EXTENSION pgw UPDATE: the worker is told to look whether its library
+ *     serves the new version.  CREATE EXTENSION pgw: the first partitions of the events are made
+ *     after it.
  *
  * A wish lasts until its transaction is over, because only then others see the new pg_database or
  * pg_extension; an error in the statement aborts the (sub)transaction, and so ends it.  A session
@@ -43,8 +44,10 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "core/base/mutant.h"
 #include "ddl/before_statement.h"
 #include "ddl/drop_guard.h"
+#include "ddl/extension_created.h"
 #include "ddl/utility_hook.h"
 #include "exchange/config_generation.h"
 #include "exchange/exchange.h"
@@ -400,9 +403,9 @@ run_statement(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 }
 
 static void
-pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
-					ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
-					DestReceiver *dest, QueryCompletion *qc)
+run_and_tell(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+			 DestReceiver *dest, QueryCompletion *qc)
 {
 	Node *stmt = pstmt->utilityStmt;
 	/* now: a procedure's COMMIT may free the tree */
@@ -423,6 +426,41 @@ pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTr
 		make_first_partitions();
 	if (prepared)
 		(void) pgw_exchange_rescan(MyDatabaseId);
+}
+
+/*
+ * COMMIT PREPARED of what may have changed the configuration: as config_rules.c does at the commit
+ * of a transaction that has.  It may have created the extension, too.
+ */
+static void
+end_prepared_change(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+					ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+					DestReceiver *dest, QueryCompletion *qc)
+{
+	pgw_exchange_begin_config_change();
+	PG_TRY();
+	{
+		run_and_tell(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		pgw_exchange_bump_generation();
+	}
+	PG_FINALLY();
+	{
+		pgw_exchange_end_config_change();
+	}
+	PG_END_TRY();
+	pgw_ask_for_worker();
+}
+
+static void
+pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+					ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+					DestReceiver *dest, QueryCompletion *qc)
+{
+	if (ends_prepared(pstmt->utilityStmt) && IsTransactionState() && pgw_exchange_available() &&
+		pgw_exchange_prepared_change() && !PGW_MUTATED(PREPARED_CHANGE))
+		end_prepared_change(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	else
+		run_and_tell(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 }
 
 void

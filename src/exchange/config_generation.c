@@ -2,11 +2,14 @@
  * config_generation.c - a number that grows with every change of the banks and connectors
  *
  * Owns: generation and changing in shared memory.  Both are atomic; pgw_lock is taken only to find
- * the worker that is to be woken.
+ * the worker that is to be woken.  And a lock that has no object, by which prepared transactions
+ * are known that have changed the configuration.
  */
 #include "postgres.h"
 
+#include "catalog/pg_extension.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 
 #include "exchange/config_generation.h"
 #include "exchange/exchange_shmem.h"
@@ -35,6 +38,34 @@ bool
 pgw_exchange_config_is_changing(void)
 {
 	return pgw_exchange_available() && pg_atomic_read_u32(&pgw_shared->changing) > 0;
+}
+
+static void
+set_mark(LOCKTAG *tag)
+{
+	/* no extension has this oid */
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, ExtensionRelationId, InvalidOid, 1);
+}
+
+void
+pgw_exchange_mark_prepared_change(void)
+{
+	LOCKTAG tag;
+
+	set_mark(&tag);
+	(void) LockAcquire(&tag, ShareLock, false, false);
+}
+
+bool
+pgw_exchange_prepared_change(void)
+{
+	LOCKTAG tag;
+
+	set_mark(&tag);
+	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, ExclusiveLock, true);
+	return false;
 }
 
 void

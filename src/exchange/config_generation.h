@@ -20,4 +20,13 @@ extern void pgw_exchange_begin_config_change(void);
 extern void pgw_exchange_end_config_change(void);
 extern bool pgw_exchange_config_is_changing(void);
 
+/*
+ * A transaction that has changed the configuration is being PREPAREd: who ends it will have no
+ * trigger to tell of the change.  So it takes a lock that goes with it, over a restart, too.
+ */
+extern void pgw_exchange_mark_prepared_change(void);
+
+/* Is there such a transaction in this database?  Never waits; yes may also be said wrongly. */
+extern bool pgw_exchange_prepared_change(void);
+
 #endif

@@ -417,9 +417,11 @@ config_xact_callback(XactEvent event, void *arg)
 			config_changing = true;
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has changed pgw's configuration")));
+			/* who ends it tells (ddl/utility_hook.c) */
+			pgw_exchange_mark_prepared_change();
+			break;
+		case XACT_EVENT_PREPARE:
+			config_changed = false;
 			break;
 		case XACT_EVENT_COMMIT:
 			PGW_DEBUG_POINT("config_visible");

@@ -60,6 +60,7 @@ typedef enum PgwMutant
 	HOME_GUARD,         /* calls are taken for slots that are not at home */
 	HOME_AGAIN,         /* ... that have gone since they came */
 	MOVE_HELD,          /* a slot is released while callers act for it */
+	PREPARED_CHANGE,    /* nobody is told of a changed configuration by COMMIT PREPARED */
 	HOME_WORKER,        /* attempts of slots that are elsewhere are worked on */
 	RESTORED_PAUSE,     /* attempts of another cluster or database are worked on */
 	AMOUNT_CHECK,       /* an approval of another amount is taken as one */
