@@ -110,6 +110,7 @@ typedef struct Charge
 	ChargeStatus resolve_to;
 	bool immediate; /* capture together with the approval */
 	bool voided;
+	bool had_chance;       /* to be disputed */
 	bool closed;           /* the rest of it has been released */
 	json_object *metadata; /* what a vendor keeps with it, and shows */
 	Fault fault;

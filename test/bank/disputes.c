@@ -44,7 +44,6 @@ typedef struct Dispute
 
 static List disputes;
 static uint64_t dice; /* of its own, so that how notifications are fetched disturbs nothing */
-static size_t drawn;  /* so many charges had their chance */
 
 void
 disputes_reset(void)
@@ -54,7 +53,6 @@ disputes_reset(void)
 	free(disputes.items);
 	memset(&disputes, 0, sizeof(disputes));
 	dice = settings.seed;
-	drawn = 0;
 }
 
 static Dispute *
@@ -194,15 +192,14 @@ dispute_by_chance(Charge *c, int64_t now)
 void
 disputes_draw(int64_t now)
 {
-	while (settings.disputes > 0 && drawn < charges.count)
+	for (size_t i = 0; settings.disputes > 0 && i < charges.count; i++)
 	{
-		Charge *c = charges.items[drawn];
+		Charge *c = charges.items[i];
 
-		if (c->status == CH_PENDING ||
-			(c->status == CH_APPROVED && c->captured == 0 && !c->voided && !charge_expired(c, now)))
-			break;
-		drawn++;
-		if (c->captured > 0 && strcmp(c->dialect, "reference") == 0 && chance() < settings.disputes)
+		if (c->had_chance || c->captured == 0 || strcmp(c->dialect, "reference") != 0)
+			continue;
+		c->had_chance = true;
+		if (chance() < settings.disputes)
 			dispute_by_chance(c, now);
 	}
 }

@@ -36,7 +36,7 @@ sub begin
 {
 	my ($server) = @_;
 	$server->query("UPDATE pgw.banks SET notification_secret = 'notifications' WHERE connector = 'told'");
-	$server->bank($_, 'POST', '/control/settings', { notifies => $key, accepts => [qw(charge authorize capture void refund)], accepted_ms => { min => 5, max => 150 } }) for sort keys %speaks_for;
+	$server->bank($_, 'POST', '/control/settings', { notifies => $key, accepts => [qw(charge authorize capture void refund)], accepted_ms => { min => 5, max => 150 }, disputes => 0.1 }) for sort keys %speaks_for;
 	return;
 }
 
@@ -98,7 +98,8 @@ sub end
 sub unrest
 {
 	my ($server) = @_;
-	return map { "notifications of $_ that were not taken" } grep { postman($server, $_)->left } sort keys %speaks_for;
+	my ($disputes) = map { $_->[0] } $server->query("SELECT count(*) FROM pgw.notifications n JOIN pgw.payment_transactions t USING (transaction_id) WHERE n.dispute = 'waiting' AND t.status = 'Completed'");
+	return ((map { "notifications of $_ that were not taken" } grep { postman($server, $_)->left } sort keys %speaks_for), $disputes ? "disputes that are not recorded: $disputes" : ());
 }
 
 # How often each answer was given.
@@ -118,7 +119,18 @@ sub judge
 	my @never = grep { !$answers->{$_} } qw(accepted repeated wrong_signature other_mode unanswered);
 	my @twice = $server->query('SELECT transaction_id, bank || \' \' || event_id FROM pgw.notifications GROUP BY 1, bank, event_id HAVING count(*) > 1');
 	my @waits = $server->query("SELECT transaction_id, event_type || ' ' || event_id FROM pgw.notifications WHERE evidence = 'waiting'");
+	# of what was kept; what is given back, or waits for a person, has its dispute waiting
+	my @disputes = $server->query(q{WITH at_bank AS (
+			SELECT d.charge_reference AS reference, sum(greatest(d.withdrawn - d.reinstated, 0)) AS taken FROM chaos.doc, json_to_recordset(ledger -> 'disputes') AS d (charge_reference uuid, withdrawn bigint, reinstated bigint) GROUP BY 1)
+		SELECT t.transaction_id, 'the bank has taken ' || coalesce(b.taken, 0) || ' by disputes, the payment says ' || coalesce(p.disputed_amount, 0)
+		FROM pgw.payments p JOIN pgw.payment_transactions t USING (transaction_id) LEFT JOIN at_bank b ON b.reference = t.transaction_id
+		WHERE t.status = 'Completed' AND coalesce(b.taken, 0) <> coalesce(p.disputed_amount, 0)
+		UNION ALL SELECT n.transaction_id, 'a notification of a dispute is ' || n.dispute FROM pgw.notifications n LEFT JOIN pgw.payment_transactions t USING (transaction_id)
+		WHERE n.dispute = 'unclear' OR n.dispute = 'waiting' AND t.status = 'Completed'});
+	my ($taken) = map { $_->[0] } $server->query('SELECT count(*) FROM pgw.payments WHERE disputed_amount > 0');
+	push @disputes, [ '', 'no dispute has taken anything' ] if !$taken;
 	return (
+		{ name => 'notified: what disputes have taken is what the bank has taken', bad => \@disputes },
 		{ name => 'notified: taken, and taken before, forged, of another mode, and not answered', bad => [ map { [ '', "no $_" ] } @never ] },
 		{ name => 'notified: each notification has one row', bad => \@twice },
 		{ name => 'notified: none is left unused', bad => \@waits });

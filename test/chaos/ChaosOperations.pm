@@ -120,7 +120,7 @@ sub follow
 		my ($status, $in_review, $attempts) = $self->row(1);
 		my $allowed = $step->{kind} eq 'capture' ? $in_review || $status !~ /^(authorized|partially_captured)$/
 		  : $step->{kind} eq 'void' ? $in_review || $status ne 'authorized'
-		  : $status !~ /captured$|^partially_refunded$/;
+		  : $status !~ /captured$|^partially_refunded$/ || $self->{refusal} =~ /by a dispute/;
 		$self->wrong("$step->{kind} $step->{id} was refused, but the payment is $status: $self->{refusal}; attempts: $attempts") unless $allowed || $left <= 0;
 	}
 	return;
