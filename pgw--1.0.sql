@@ -231,6 +231,10 @@ CREATE FUNCTION pgw.check_bank() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_chec
 COMMENT ON FUNCTION pgw.check_bank() IS
 	'Trigger function: refuses a bank''s row with faults, and names all of them at once.';
 
+CREATE FUNCTION pgw.check_webhook_endpoint() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_check_webhook_endpoint' LANGUAGE C;
+COMMENT ON FUNCTION pgw.check_webhook_endpoint() IS
+	'Trigger function: refuses a webhook endpoint''s row with faults, and names all of them at once.';
+
 CREATE FUNCTION pgw.config_changed() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_config_changed' LANGUAGE C;
 COMMENT ON FUNCTION pgw.config_changed() IS
 	'Trigger function: has all processes read the configuration again once the transaction has committed.';
@@ -337,6 +341,48 @@ COMMENT ON COLUMN pgw.banks.notification_secret IS
 	'The name of the file in pgw.secrets_dir that holds what its notifications are signed with, a value in each line: '
 	'any of them is good. NULL: none are taken.';
 COMMENT ON COLUMN pgw.banks.created_at IS 'When the row was inserted.';
+
+-- Where webhooks go (docs/webhooks.md). What is sent is in section 8.
+CREATE TABLE pgw.webhook_endpoints (
+	endpoint text NOT NULL PRIMARY KEY CHECK (endpoint <> '' AND octet_length(endpoint) <= 63),
+	url text NOT NULL,
+	secret text NOT NULL,
+	event_types pgw.event_type[] DEFAULT
+		'{TransactionCompleted,TransactionFailed,CaptureCompleted,CaptureFailed,CaptureReversed,AuthorizationExpired,'
+		'RefundCompleted,RefundFailed,RefundReversed,LateApprovalReceived,ManualReviewRequired,ManualReviewResolved,BankReported}',
+	merchant text,
+	enabled boolean NOT NULL DEFAULT true,
+	version int NOT NULL DEFAULT 1 CHECK (version = 1),
+	ca_file text,
+	max_in_flight int NOT NULL DEFAULT 50,
+	timeout interval NOT NULL DEFAULT '15s',
+	created_at timestamptz NOT NULL DEFAULT now(),
+	enabled_at timestamptz,
+	enabled_from pg_snapshot
+);
+COMMENT ON TABLE pgw.webhook_endpoints IS
+	'Where events are posted to, as Standard Webhooks (docs/webhooks.md).';
+COMMENT ON COLUMN pgw.webhook_endpoints.endpoint IS 'The endpoint''s name: 1 to 63 bytes.';
+COMMENT ON COLUMN pgw.webhook_endpoints.url IS
+	'Where its messages go: an https URL without user, query or fragment; http only to this machine (localhost, '
+	'127.0.0.0/8, [::1]).';
+COMMENT ON COLUMN pgw.webhook_endpoints.secret IS
+	'The name of the file in pgw.secrets_dir that its messages are signed with: whsec_ and base64 in a line; two lines '
+	'while the receiver changes over from one to the other.';
+COMMENT ON COLUMN pgw.webhook_endpoints.event_types IS
+	'The events that it wants; NULL: all. By default those that say how something has ended, or that a person is needed.';
+COMMENT ON COLUMN pgw.webhook_endpoints.merchant IS 'The merchant whose payments it hears of; NULL: all.';
+COMMENT ON COLUMN pgw.webhook_endpoints.enabled IS
+	'False: nothing is sent or queued for it; what waits stays. pgw disables one that answers 410, or fails for long.';
+COMMENT ON COLUMN pgw.webhook_endpoints.version IS 'The version of the messages: 1 (docs/webhook-message.schema.json).';
+COMMENT ON COLUMN pgw.webhook_endpoints.ca_file IS
+	'The file of certificates to trust, an absolute path; NULL: the system''s.';
+COMMENT ON COLUMN pgw.webhook_endpoints.max_in_flight IS 'How many messages may be under way to it at once: 1 to 500.';
+COMMENT ON COLUMN pgw.webhook_endpoints.timeout IS 'How long a message may take, with the connection: 10 ms to 60 s.';
+COMMENT ON COLUMN pgw.webhook_endpoints.created_at IS 'When the row was inserted.';
+COMMENT ON COLUMN pgw.webhook_endpoints.enabled_at IS 'When it was last enabled; set by pgw.';
+COMMENT ON COLUMN pgw.webhook_endpoints.enabled_from IS
+	'The snapshot of that moment: it hears of what was not visible in it. Set by pgw.';
 
 CREATE TABLE pgw.bank_versions (
 	version int NOT NULL PRIMARY KEY CHECK (version >= 1),
@@ -1447,6 +1493,216 @@ COMMENT ON COLUMN pgw.alert_state.told_at IS 'When people were last told: once i
 COMMENT ON COLUMN pgw.alert_state.count IS 'How often it came; of what is too old, how often it was seen.';
 COMMENT ON COLUMN pgw.alert_state.told IS 'How often people were told.';
 
+-- Webhooks (src/webhook/): a row for each message and endpoint, and how each endpoint does. All of it is of this cluster: a
+-- restored database sends nothing of what the original had to send. The events are read by the consumer "pgw.webhooks", which
+-- is there while an endpoint is enabled.
+CREATE TABLE pgw.webhook_queue (
+	delivery bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	endpoint text COLLATE "C" NOT NULL,
+	payment_id uuid NOT NULL,
+	message_id uuid NOT NULL,
+	merchant text,
+	type text NOT NULL,
+	payload text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	status text NOT NULL CHECK (status IN ('waiting', 'behind', 'delivered', 'failed')),
+	attempts int NOT NULL DEFAULT 0,
+	next_attempt_at timestamptz,
+	last_attempt_at timestamptz,
+	last_http_status int,
+	last_error text,
+	last_ms int
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000);
+COMMENT ON TABLE pgw.webhook_queue IS
+	'The messages to endpoints of webhooks: those that wait, and for some days those that are over. Not in dumps.';
+COMMENT ON COLUMN pgw.webhook_queue.delivery IS
+	'The row''s number: of one payment and endpoint the smaller goes first.';
+COMMENT ON COLUMN pgw.webhook_queue.endpoint IS 'To which endpoint of pgw.webhook_endpoints.';
+COMMENT ON COLUMN pgw.webhook_queue.payment_id IS 'The payment that it is about; of a test an id of its own.';
+COMMENT ON COLUMN pgw.webhook_queue.message_id IS
+	'What the header webhook-id says: the event''s id, the same each time it is sent, and to each endpoint.';
+COMMENT ON COLUMN pgw.webhook_queue.merchant IS 'Whose payment it is; NULL: it is a test.';
+COMMENT ON COLUMN pgw.webhook_queue.type IS 'The message''s type.';
+COMMENT ON COLUMN pgw.webhook_queue.payload IS 'What is sent, to the byte; the same each time.';
+COMMENT ON COLUMN pgw.webhook_queue.created_at IS 'When it was put there.';
+COMMENT ON COLUMN pgw.webhook_queue.status IS
+	'waiting: it is due at next_attempt_at; behind: an earlier one of its payment is not over; delivered: it was '
+	'answered with 2xx; failed: it was given up.';
+COMMENT ON COLUMN pgw.webhook_queue.attempts IS 'How often it was sent.';
+COMMENT ON COLUMN pgw.webhook_queue.next_attempt_at IS 'When it is sent next; NULL: it is not.';
+COMMENT ON COLUMN pgw.webhook_queue.last_attempt_at IS 'When the last attempt ended.';
+COMMENT ON COLUMN pgw.webhook_queue.last_http_status IS 'What it was answered with; NULL: nothing.';
+COMMENT ON COLUMN pgw.webhook_queue.last_error IS 'Why there was no answer.';
+COMMENT ON COLUMN pgw.webhook_queue.last_ms IS 'How long the last attempt took, in milliseconds.';
+COMMENT ON SEQUENCE pgw.webhook_queue_delivery_seq IS 'The numbers of the rows of pgw.webhook_queue.';
+CREATE INDEX webhook_queue_due ON pgw.webhook_queue (endpoint, next_attempt_at, delivery) WHERE status = 'waiting';
+COMMENT ON INDEX pgw.webhook_queue_due IS 'What is to be sent, by endpoint and time.';
+CREATE INDEX webhook_queue_open ON pgw.webhook_queue (endpoint, payment_id, delivery)
+	WHERE status IN ('waiting', 'behind');
+COMMENT ON INDEX pgw.webhook_queue_open IS 'What is not over of a payment: the next one waits behind it.';
+
+CREATE TABLE pgw.webhook_states (
+	endpoint text NOT NULL PRIMARY KEY,
+	failing_since timestamptz,
+	disabled_at timestamptz,
+	disabled_because text
+);
+COMMENT ON TABLE pgw.webhook_states IS
+	'Endpoints of webhooks that fail, or that pgw has disabled for it. Not in dumps.';
+COMMENT ON COLUMN pgw.webhook_states.endpoint IS 'The endpoint of pgw.webhook_endpoints.';
+COMMENT ON COLUMN pgw.webhook_states.failing_since IS 'Since when no message was taken; NULL: it does well.';
+COMMENT ON COLUMN pgw.webhook_states.disabled_at IS 'When pgw has disabled it; NULL: it has not.';
+COMMENT ON COLUMN pgw.webhook_states.disabled_because IS 'Why it has.';
+
+CREATE FUNCTION pgw.webhook_enabled() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+BEGIN
+	IF NOT NEW.enabled OR TG_OP = 'UPDATE' AND OLD.enabled THEN
+		IF TG_OP = 'UPDATE' THEN
+			NEW.enabled_at := OLD.enabled_at;
+			NEW.enabled_from := OLD.enabled_from;
+		END IF;
+		RETURN NEW;
+	END IF;
+	-- one after the other: who comes second finds the first one's consumer
+	PERFORM pg_advisory_xact_lock(1885829970, 1);
+	NEW.enabled_at := clock_timestamp();
+	NEW.enabled_from := pg_current_snapshot();
+	DELETE FROM pgw.webhook_states s WHERE s.endpoint = NEW.endpoint;
+	IF NOT EXISTS (SELECT FROM pgw.webhook_endpoints w WHERE w.enabled AND w.endpoint <> NEW.endpoint) THEN
+		-- nobody wants what has happened meanwhile
+		PERFORM pgw.drop_event_consumer('pgw.webhooks');
+		-- where a restore is under way, the sender makes it once somebody has said that this database goes on
+		IF NOT EXISTS (SELECT FROM pgw.restore_pending) THEN
+			PERFORM pgw.create_event_consumer('pgw.webhooks', alert_after => '1 day');
+		END IF;
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION pgw.webhook_enabled() IS
+	'Trigger function: an endpoint hears of what happens from when it is enabled.';
+
+CREATE TRIGGER check_webhook_endpoint BEFORE INSERT OR UPDATE ON pgw.webhook_endpoints
+	FOR EACH ROW EXECUTE FUNCTION pgw.check_webhook_endpoint();
+CREATE TRIGGER webhook_enabled BEFORE INSERT OR UPDATE ON pgw.webhook_endpoints
+	FOR EACH ROW EXECUTE FUNCTION pgw.webhook_enabled();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.webhook_endpoints
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
+ALTER TABLE pgw.webhook_endpoints ENABLE ALWAYS TRIGGER check_webhook_endpoint, ENABLE ALWAYS TRIGGER webhook_enabled,
+	ENABLE ALWAYS TRIGGER config_changed;
+COMMENT ON TRIGGER check_webhook_endpoint ON pgw.webhook_endpoints IS
+	'Refuses a row with faults, and names all of them.';
+COMMENT ON TRIGGER webhook_enabled ON pgw.webhook_endpoints IS 'It hears of what happens from when it is enabled.';
+COMMENT ON TRIGGER config_changed ON pgw.webhook_endpoints IS 'The worker takes a committed change up at once.';
+
+-- An event as its message. What of it is not the event's own is as it stands when the message is made.
+CREATE VIEW pgw.webhook_messages AS
+SELECT e.event_id, e.transaction_id, e.step_order, e.event_type, e.occurred_at, e.txid, t.payment_id, t.merchant,
+	t.kind || '.' || e.event_type AS type,
+	jsonb_build_object(
+		'type', t.kind || '.' || e.event_type,
+		'timestamp', to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+		'version', 1,
+		'data', jsonb_build_object(
+			'event_id', e.event_id, 'event_type', e.event_type, 'transaction_id', e.transaction_id, 'step', e.step_order,
+			'from_status', e.from_status, 'to_status', e.to_status, 'kind', t.kind, 'amount', t.amount,
+			'currency', t.currency, 'client_request_id', t.client_request_id, 'merchant', t.merchant,
+			'reference', t.reference, 'correlation_id', t.correlation_id, 'livemode', t.livemode,
+			'error_code', t.error_code, 'error_class', t.error_class, 'payment_id', t.payment_id,
+			'payment', CASE WHEN p.payment_id IS NOT NULL THEN jsonb_build_object(
+				'status', p.status, 'amount', p.amount, 'currency', p.currency,
+				'authorized_amount', p.authorized_amount, 'captured_amount', p.captured_amount,
+				'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount,
+				'client_request_id', p.client_request_id, 'reference', p.reference, 'bank', p.bank,
+				'bank_reference', p.bank_reference, 'card_brand', p.card_brand, 'card_last4', p.card_last4) END))
+		AS payload
+FROM pgw.transaction_events e
+JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
+LEFT JOIN pgw.payments p ON p.payment_id = t.payment_id;
+COMMENT ON VIEW pgw.webhook_messages IS
+	'Every event as the message that endpoints of webhooks would get of it now (docs/webhook-message.schema.json).';
+COMMENT ON COLUMN pgw.webhook_messages.merchant IS 'Whose payment it is.';
+COMMENT ON COLUMN pgw.webhook_messages.payment_id IS 'The payment that it is about.';
+COMMENT ON COLUMN pgw.webhook_messages.type IS
+	'The attempt''s kind and the event''s type, with a full stop between them.';
+COMMENT ON COLUMN pgw.webhook_messages.payload IS 'The message.';
+
+CREATE FUNCTION pgw.webhook_consumer() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+DECLARE
+	c pgw.event_consumers := (SELECT c FROM pgw.event_consumers c WHERE c.consumer = 'pgw.webhooks');
+BEGIN
+	-- somebody enables the first one just now; the sender looks again when that has committed
+	IF NOT pg_try_advisory_xact_lock(1885829970, 1) THEN
+		RETURN;
+	END IF;
+	IF NOT EXISTS (SELECT FROM pgw.webhook_endpoints w WHERE w.enabled) THEN
+		PERFORM pgw.drop_event_consumer('pgw.webhooks');
+	ELSIF c.consumer IS NULL THEN
+		PERFORM pg_current_xact_id();	-- so it waits for nobody
+		PERFORM pgw.create_event_consumer('pgw.webhooks', alert_after => '1 day');
+	ELSIF c.system_identifier <> (SELECT s.system_identifier FROM pg_control_system() s)
+		OR c.database_oid <> (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+		OR c.resumptions <> (SELECT count(*) FROM pgw.resumptions r WHERE r.taken_over IS NOT NULL) THEN
+		-- a database that was restored or copied, and goes on: from here
+		PERFORM pg_current_xact_id();
+		PERFORM pgw.move_event_consumer('pgw.webhooks');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION pgw.webhook_consumer() IS
+	'Internal: the consumer of events that webhooks are made by is there while an endpoint is enabled.';
+
+CREATE FUNCTION pgw.queue_webhooks(max_events int) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS
+$$
+DECLARE
+	ids uuid[];
+	steps int[];
+	done text;
+BEGIN
+	SELECT array_agg(r.transaction_id ORDER BY r.ordinality), array_agg(r.step_order ORDER BY r.ordinality),
+		(array_agg(r.cursor ORDER BY r.ordinality DESC))[1]
+	INTO ids, steps, done
+	FROM pgw.read_events('pgw.webhooks', max_events) WITH ORDINALITY r;
+	IF ids IS NULL THEN
+		RETURN 0;
+	END IF;
+	-- a statement of its own: its snapshot shows all that was read
+	INSERT INTO pgw.webhook_queue (endpoint, payment_id, message_id, merchant, type, payload, status, next_attempt_at)
+	SELECT n.endpoint, n.payment_id, n.event_id, n.merchant, n.type, n.payload,
+		CASE WHEN n.nth > 1 OR EXISTS (SELECT FROM pgw.webhook_queue q
+			WHERE q.endpoint = n.endpoint AND q.payment_id = n.payment_id AND q.status IN ('waiting', 'behind'))
+			THEN 'behind' ELSE 'waiting' END,
+		clock_timestamp()
+	FROM (
+		SELECT w.endpoint, m.payment_id, m.event_id, m.merchant, m.type, m.payload::text AS payload, e.nth AS place,
+			row_number() OVER (PARTITION BY w.endpoint, m.payment_id ORDER BY e.nth) AS nth
+		FROM unnest(ids, steps) WITH ORDINALITY e (transaction_id, step_order, nth)
+		JOIN pgw.webhook_messages m ON m.transaction_id = e.transaction_id AND m.step_order = e.step_order
+		JOIN pgw.webhook_endpoints w ON w.enabled AND (w.merchant IS NULL OR w.merchant = m.merchant)
+			AND (w.event_types IS NULL OR m.event_type = ANY (w.event_types))
+			AND NOT pg_visible_in_snapshot(m.txid, w.enabled_from)
+			-- records that were loaded have txids of another cluster
+			AND m.occurred_at > w.enabled_at - interval '1 day') n
+	ORDER BY n.place, n.endpoint;
+	PERFORM pgw.commit_events('pgw.webhooks', done);
+	RETURN cardinality(ids);
+END
+$$;
+COMMENT ON FUNCTION pgw.queue_webhooks(int) IS
+	'Internal: what has happened since the last look becomes messages; how many events were read, so many at most.';
+
 -- Its columns are those of src/test_bank/ledger_table.c. Of a card it holds what pgw.payments does: the last four digits.
 CREATE TABLE pgw.test_bank_ledger (
 	id text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -2023,6 +2279,24 @@ COMMENT ON FUNCTION pgw.rebind_attempts IS
 	'Returns how many unfinished ones; NULL: it is proposed, and waits for a second role (pgw.require_four_eyes).';
 
 
+CREATE FUNCTION pgw.redeliver(delivery bigint) RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgw_redeliver_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.redeliver(bigint) IS
+	'Sends a message of pgw.webhook_deliveries once more, with the same id and text, in no order with '
+	'others of its payment; returns its new row.';
+
+CREATE FUNCTION pgw.test_webhook(endpoint text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgw_test_webhook_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex;
+COMMENT ON FUNCTION pgw.test_webhook(text) IS
+	'Sends an endpoint a message of the type webhook.test; returns its row of pgw.webhook_deliveries.';
+
+
 -- ==================================================================================================
 -- 13  Health, figures, recovery (docs/monitoring.md)
 --
@@ -2391,9 +2665,10 @@ $$
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{create_event_consumer,move_event_consumer,drop_event_consumer,read_events,commit_events}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
-			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank}'),
+			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank,'
+			'redeliver,test_webhook}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
-		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,alerts}'),
+		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,alerts,webhook_deliveries}'),
 		('{operator,auditor,monitor}', 'SELECT', 'TABLE', NULL, '{metrics}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')
 	) g (levels, privilege, kind, column_name, names)
@@ -2668,6 +2943,18 @@ COMMENT ON COLUMN pgw.manual_reviews.possible_actions IS 'What pgw.resolve_revie
 COMMENT ON COLUMN pgw.manual_reviews.proposal IS
 	'What another operator has proposed (pgw.require_four_eyes); NULL: nothing that still counts.';
 
+CREATE VIEW pgw.webhook_deliveries WITH (security_barrier) AS
+SELECT q.delivery, q.endpoint, q.status, q.type, q.message_id, q.payment_id, q.merchant, q.attempts, q.created_at,
+	q.last_attempt_at, q.last_http_status, q.last_error, q.last_ms, q.next_attempt_at, q.payload
+FROM pgw.webhook_queue q
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR EXISTS (SELECT FROM pgw.access_grants g
+		WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', q.merchant)
+			AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.webhook_deliveries IS
+	'The messages to endpoints of webhooks that are about payments of the merchants granted to an operator or auditor: '
+	'what became of each, and when it is sent next (docs/webhooks.md).';
+
 CREATE VIEW pgw.alerts WITH (security_barrier) AS
 SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told,
 	coalesce((SELECT t.livemode FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id),
@@ -2692,6 +2979,8 @@ BEGIN
 		SELECT v.of_view, a.attname, col_description(s.attrelid, s.attnum) AS description
 		FROM (VALUES (1, 'pgw.my_payments'::regclass, 'pgw.payments'::regclass),
 			(1, 'pgw.audit_transactions', 'pgw.payment_transactions'),
+			(1, 'pgw.webhook_deliveries', 'pgw.webhook_queue'),
+			(1, 'pgw.webhook_messages', 'pgw.transaction_events'),
 			(1, 'pgw.audit_events', 'pgw.payment_transactions'),
 			(1, 'pgw.events_in_full', 'pgw.transaction_events'),
 			(2, 'pgw.audit_events', 'pgw.transaction_events'),
@@ -3828,6 +4117,7 @@ SELECT pg_extension_config_dump('pgw.merchants', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('pgw.connectors', 'WHERE NOT builtin');
 -- The row of the bank "test" is in them, too: what an owner has set there is set again (src/table_rules/test_bank_rules.c).
 SELECT pg_extension_config_dump('pgw.banks', '');
+SELECT pg_extension_config_dump('pgw.webhook_endpoints', '');
 SELECT pg_extension_config_dump('pgw.bank_versions', '');
 SELECT pg_extension_config_dump('pgw.bank_rebinds', '');
 SELECT pg_extension_config_dump('pgw.access_grants', 'WHERE role::oid IN (SELECT oid FROM pg_catalog.pg_roles)');

@@ -18,7 +18,8 @@ WITH member AS (
 	UNION ALL
 	SELECT 'pg_class'::regclass, a.attrelid, a.attnum
 	FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
-	WHERE NOT r.relispartition
+	-- a sequence's own columns cannot have one
+	WHERE NOT r.relispartition AND r.relkind <> 'S'
 	UNION ALL
 	SELECT 'pg_trigger'::regclass, t.oid, 0
 	FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal AND t.tgparentid = 0

@@ -34,6 +34,7 @@
 #include "restore/pause.h"
 #include "shard/shard_name.h"
 #include "store/forget_notifications.h"
+#include "webhook/sender.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -73,6 +74,7 @@ _PG_init(void)
 	pgw_log_redaction_init();
 	pgw_pay_init();
 	pgw_submit_pause_setting();
+	pgw_webhooks_init();
 
 	MarkGUCPrefixReserved("pgw");
 }

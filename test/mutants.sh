@@ -195,6 +195,9 @@ JSON_ERRORS:229_customer:unreadable
 ALWAYS_THERE:226_request_language:in one alternative
 DOUBTFUL_RULE:226_request_language:a rule for any page
 METHOD_FITS:226_request_language:a method that moves
+WEBHOOK_ADDRESS:430_webhooks:addresses
+WEBHOOK_ORDER:430_webhooks:order
+WEBHOOK_COPY:430_webhooks:a copy sends nothing
 SETTING_BESIDE:226_request_language:beside a setting
 PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount

@@ -16,7 +16,7 @@ suppress_warnings = ['misc.highlighting_failure']
 
 # Who reads what.  A page that stands nowhere is an error (a document that is in no toctree).
 contents = {
-    'Using it': ['testing-your-app', 'clients', 'sql-reference', 'errors', 'operations', 'events', 'settings', 'catalog'],
+    'Using it': ['testing-your-app', 'clients', 'sql-reference', 'errors', 'operations', 'events', 'webhooks', 'settings', 'catalog'],
     'Running it': ['monitoring', 'alerts', 'runbooks', 'manual-review', 'scaling', 'restore', 'upgrade', 'ddl', 'breaker', 'performance'],
     'Banks': ['connectors', 'notifications', 'bank-protocol'],
     'Trusting it': ['security', 'reliability', 'resolution', 'state-machine', 'words'],

@@ -369,6 +369,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	}
 	transfer->tag = tag;
 	transfer->wants_certificates = req->certificates;
+	transfer->may_connect = req->may_connect;
 	transfer->max_body = req->max_body > 0 ? req->max_body : DEFAULT_MAX_BODY;
 	if (!copy_body(transfer, req))
 		*error = "too many requests in flight";

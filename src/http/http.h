@@ -21,6 +21,9 @@ typedef enum PgwHttpResult
 	PGW_HTTP_MAYBE_SENT  /* anything else */
 } PgwHttpResult;
 
+struct sockaddr;
+typedef bool (*PgwHttpMayConnect)(const struct sockaddr *address, size_t len);
+
 typedef struct PgwHttpRequest
 {
 	const char *method;
@@ -48,6 +51,11 @@ typedef struct PgwHttpRequest
 	const char *ca_file; /* NULL: system store; else only this file is trusted */
 	/* no connection that is older is used; not positive: no limit */
 	int max_connection_age_s;
+	/*
+	 * May a connection to this address be made?  Asked of what the name was resolved to.  NULL: to
+	 * any.  One that is used again was asked of when it was made.
+	 */
+	PgwHttpMayConnect may_connect;
 } PgwHttpRequest;
 
 typedef struct PgwHttpDone

@@ -83,7 +83,9 @@ typedef struct Transfer
 	bool spoilt;        /* ... which was not fit for that */
 	bool no_descriptor; /* the server granted no more sockets, the last time */
 	bool starved;       /* ... and it has had none since */
-	long total_ms;      /* from `started` on */
+	PgwHttpMayConnect may_connect;
+	bool address_refused; /* by that, the last time */
+	long total_ms;        /* from `started` on */
 	long connect_ms;
 	int64_t retry_at;         /* waiting for a socket: when to look for one again */
 	int socket;               /* of its connection, from the request on; -1: not known */

@@ -23,6 +23,10 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 
 	(void) purpose;
 
+	transfer->address_refused =
+		transfer->may_connect != NULL && !transfer->may_connect(&addr->addr, addr->addrlen);
+	if (transfer->address_refused)
+		return CURL_SOCKET_BAD;
 	/* AcquireExternalFD() returns false rather than raise an error. */
 	if (!AcquireExternalFD())
 	{
@@ -544,7 +548,9 @@ early_error(const Transfer *transfer, CURLcode code, bool begun)
 		case CURLE_COULDNT_RESOLVE_HOST:
 			return "could not resolve host";
 		case CURLE_COULDNT_CONNECT:
-			return transfer->no_descriptor ? "too many open sockets" : "could not connect";
+			return transfer->no_descriptor     ? "too many open sockets"
+				   : transfer->address_refused ? "address not allowed"
+											   : "could not connect";
 		case CURLE_SSL_CONNECT_ERROR:
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_ENGINE_NOTFOUND:

@@ -10,7 +10,7 @@
 
 /* Every kind that there is, as an array of SQL: a counter has to stand at 0 before the first. */
 #define PGW_ALERT_KINDS \
-	"{review_required,breaker_open,breaker_closed,credentials_rejected,livemode_mismatch,secret_echoed,failed_threshold,in_doubt_old,pending_old,accepted_failed,bank_shows_more,made_at_bank,bank_shows_less,notification_amount,notification_contradicts,notifications_refused,dispute_opened,dispute_closed,dispute_unclear,refund_stuck,caller_undecided,capture_refused,row_busy,watch_ended,work_failing}"
+	"{review_required,breaker_open,breaker_closed,credentials_rejected,livemode_mismatch,secret_echoed,failed_threshold,in_doubt_old,pending_old,accepted_failed,bank_shows_more,made_at_bank,bank_shows_less,notification_amount,notification_contradicts,notifications_refused,dispute_opened,dispute_closed,dispute_unclear,refund_stuck,caller_undecided,capture_refused,row_busy,watch_ended,work_failing,webhook_failing,webhook_undelivered,webhook_disabled}"
 
 extern void pgw_alerts_init(void); /* _PG_init: settings */
 

@@ -29,6 +29,7 @@
 #include "core/connector/connector.h"
 #include "exchange/config_generation.h"
 #include "sql_function/raise_error.h"
+#include "table_rules/config_rules.h"
 #include "table_rules/test_bank_rules.h"
 #include "table_rules/trigger_row.h"
 
@@ -195,8 +196,8 @@ pgw_check_merchant(PG_FUNCTION_ARGS)
 	return PointerGetDatum(new);
 }
 
-static const char *
-secret_fault(const char *name)
+const char *
+pgw_rule_secret_fault(const char *name)
 {
 	if (*name == '\0' || *name == '.' || strlen(name) > 255 ||
 		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
@@ -239,14 +240,15 @@ secret_needed(const char *connector)
 	return message;
 }
 
-static void
-fault(PgwJsonWriter *faults, const char *field, const char *message)
+void
+pgw_rule_fault(PgwJsonWriter *faults, const char *field, const char *message)
 {
 	pgw_json_put_raw(faults, NULL, pgw_arg_fault(NULL, field, "invalid_format", message));
 }
 
-static void
-check_timeout(PgwJsonWriter *faults, HeapTuple tuple, TupleDesc desc, const char *field, int max_s)
+void
+pgw_rule_timeout(PgwJsonWriter *faults, HeapTuple tuple, TupleDesc desc, const char *field,
+				 int max_s)
 {
 	bool isnull;
 	Datum value = pgw_trigger_value(tuple, desc, field, &isnull);
@@ -257,7 +259,7 @@ check_timeout(PgwJsonWriter *faults, HeapTuple tuple, TupleDesc desc, const char
 	interval = DatumGetIntervalP(value);
 	if (interval->month != 0 || interval->day != 0 || interval->time < INT64CONST(10000) ||
 		interval->time > max_s * USECS_PER_SEC)
-		fault(faults, field, psprintf("must be between 10 ms and %d s", max_s));
+		pgw_rule_fault(faults, field, psprintf("must be between 10 ms and %d s", max_s));
 }
 
 static void
@@ -274,15 +276,16 @@ check_currencies(PgwJsonWriter *faults, HeapTuple tuple, TupleDesc desc)
 	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls,
 					  &n);
 	if (n == 0)
-		fault(faults, "currencies", "is empty; NULL means all");
+		pgw_rule_fault(faults, "currencies", "is empty; NULL means all");
 	for (int i = 0; i < n; i++)
 	{
 		char *code = nulls[i] ? NULL : TextDatumGetCString(elems[i]);
 
 		if (code == NULL || pgw_currency_find(code) == NULL)
-			fault(faults, "currencies",
-				  psprintf("%s is no ISO 4217 currency for payments (three capital letters)",
-						   code ? quote_literal_cstr(code) : "NULL"));
+			pgw_rule_fault(
+				faults, "currencies",
+				psprintf("%s is no ISO 4217 currency for payments (three capital letters)",
+						 code ? quote_literal_cstr(code) : "NULL"));
 	}
 }
 
@@ -305,17 +308,18 @@ check_bank_limits(PgwJsonWriter *faults, HeapTuple new, TupleDesc desc)
 	bool isnull;
 	Datum settings = pgw_trigger_value(new, desc, "settings", &isnull);
 
-	check_timeout(faults, new, desc, "connect_timeout", 60);
-	check_timeout(faults, new, desc, "request_timeout", 600);
+	pgw_rule_timeout(faults, new, desc, "connect_timeout", 60);
+	pgw_rule_timeout(faults, new, desc, "request_timeout", 600);
 	if (in_flight < 1 || in_flight > 100000)
-		fault(faults, "max_in_flight", "must be between 1 and 100000");
+		pgw_rule_fault(faults, "max_in_flight", "must be between 1 and 100000");
 	check_currencies(faults, new, desc);
 	if (scope != NULL && (*scope == '\0' || strlen(scope) > 63))
-		fault(faults, "token_scope", "must be 1 to 63 bytes; NULL means this bank alone");
+		pgw_rule_fault(faults, "token_scope", "must be 1 to 63 bytes; NULL means this bank alone");
 	if (account != NULL && (*account == '\0' || strlen(account) > 63))
-		fault(faults, "account", "must be 1 to 63 bytes; NULL means the bank's own, by its name");
+		pgw_rule_fault(faults, "account",
+					   "must be 1 to 63 bytes; NULL means the bank's own, by its name");
 	if (!isnull && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(settings)))
-		fault(faults, "settings", "must be a JSON object");
+		pgw_rule_fault(faults, "settings", "must be a JSON object");
 }
 
 static void
@@ -340,27 +344,28 @@ check_bank(HeapTuple new, TupleDesc desc)
 	 */
 	if (connector != NULL && check_function_bodies &&
 		!row_exists("SELECT FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1", connector))
-		fault(
+		pgw_rule_fault(
 			&faults, "connector",
 			psprintf("there is no connector %s in pgw.connectors", quote_literal_cstr(connector)));
 	if (name != NULL && pgw_has_control(name, ""))
-		fault(&faults, "name", NO_CONTROLS);
+		pgw_rule_fault(&faults, "name", NO_CONTROLS);
 	if (name != NULL && is_like_a_version(name))
-		fault(
+		pgw_rule_fault(
 			&faults, "name",
 			"must not end with '@' and digits: so the versions of banks are named in pgw.bank_states");
 	if (url != NULL && !judged && (message = pgw_bank_url_fault(url)) != NULL)
-		fault(&faults, "base_url", message);
-	if (secret != NULL && (message = secret_fault(secret)) != NULL)
-		fault(&faults, "secret", message);
-	if (signs != NULL && (message = secret_fault(signs)) != NULL)
-		fault(&faults, "notification_secret", message);
+		pgw_rule_fault(&faults, "base_url", message);
+	if (secret != NULL && (message = pgw_rule_secret_fault(secret)) != NULL)
+		pgw_rule_fault(&faults, "secret", message);
+	if (signs != NULL && (message = pgw_rule_secret_fault(signs)) != NULL)
+		pgw_rule_fault(&faults, "notification_secret", message);
 	/* a backend reads the one, and never the other */
 	if (signs != NULL && secret != NULL && strcmp(signs, secret) == 0)
-		fault(&faults, "notification_secret", "must be another file than that of the bank's key");
+		pgw_rule_fault(&faults, "notification_secret",
+					   "must be another file than that of the bank's key");
 	if (secret == NULL && connector != NULL && check_function_bodies &&
 		(message = secret_needed(connector)) != NULL)
-		fault(&faults, "secret", message);
+		pgw_rule_fault(&faults, "secret", message);
 	check_bank_limits(&faults, new, desc);
 	if (faults.text.len > 0)
 		ereport(ERROR, (errcode(ERRCODE_PGW_VALIDATION),

@@ -76,3 +76,12 @@ pgw_pin_settings(void)
 		pin("synchronous_commit",
 			synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on");
 }
+
+void
+pgw_pin_for_queries(const char *application_name)
+{
+	pin("application_name", application_name);
+	pin("enable_seqscan", "on");
+	pin("enable_bitmapscan", "on");
+	pin("enable_sort", "on");
+}

@@ -38,6 +38,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/debug_points.h"
+#include "core/base/mutant.h"
 #include "database/batch.h"
 #include "database/worker_locks.h"
 #include "exchange/config_generation.h"
@@ -56,6 +57,7 @@
 #include "test_bank/test_wire.h"
 #include "worker/clock_watch.h"
 #include "worker/housekeeping.h"
+#include "worker/keep_webhooks.h"
 #include "worker/mark_turn.h"
 #include "worker/pace_turn.h"
 #include "worker/pinned_settings.h"
@@ -322,6 +324,7 @@ turn(void)
 	if (pgw_exchange_wish() == PGW_WISH_STEP_ASIDE || pgw_batch_unsound())
 	{
 		/* nothing new is taken; results go on */
+		pgw_webhooks_turn(false, now);
 		if (pgw_queue_run(false) == PGW_BATCH_NO_EXTENSION)
 			leave_without_extension();
 		step_aside(now);
@@ -330,6 +333,7 @@ turn(void)
 	worker.step_aside_since = 0;
 
 	look_for_pause(now);
+	pgw_webhooks_turn(pgw_pause_works() || PGW_MUTATED(WEBHOOK_COPY), now);
 	if (pgw_pause() == PGW_PAUSE_VERSION)
 	{
 		rest_until_update();

@@ -288,7 +288,10 @@ typedef enum PgwMutant
 	TRIED_FOR_EVER,     /* each new key of an operation has a deadline of its own */
 	TOO_MUCH_SHOWN,     /* a capture that shows more than was ordered is repeated */
 	JSON_ERRORS,        /* what cannot be read as JSON is quoted by the server */
-	METHOD_FITS         /* a look-up may change something, and a GET may move money */
+	METHOD_FITS,        /* a look-up may change something, and a GET may move money */
+	WEBHOOK_ADDRESS,    /* webhooks may go to any address */
+	WEBHOOK_ORDER,      /* of one payment several are under way at once */
+	WEBHOOK_COPY        /* they are sent from a copy, too */
 } PgwMutant;
 
 #ifdef PGW_MUTANTS

@@ -8,7 +8,6 @@
 #include "core/connector/bank_url.h"
 
 #include <arpa/inet.h>
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -128,4 +127,16 @@ pgw_bank_url_fault(const char *url)
 	if (!tls && !host_is_loopback(host))
 		return "must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])";
 	return NULL;
+}
+
+bool
+pgw_bank_url_is_loopback(const char *url)
+{
+	char host[MAX_URL + 1];
+	const char *rest = strstr(url, "://");
+
+	if (rest == NULL || strlen(url) > MAX_URL)
+		return false;
+	rest += 3;
+	return authority_fault(rest, strcspn(rest, "/"), host) == NULL && host_is_loopback(host);
 }

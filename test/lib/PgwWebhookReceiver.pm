@@ -1,0 +1,168 @@
+# PgwWebhookReceiver - who webhooks are sent to: a process of its own that answers as it is told, and writes down all that comes, which outlives it.
+#
+#   my $r = receiver_start();                     { pid, port, url, log, mode }
+#   receiver_mode($r, '500');                     ok, a status, slow (no answer), close (none, and the connection is closed), redirect, body (an endless one)
+#   for (received($r)) { $_->{headers}, $_->{body}, $_->{document} }
+#
+# A signature is checked by what Perl has of HMAC, as the specification writes it, and not by anything of pgw's.
+package PgwWebhookReceiver;
+
+use strict;
+use warnings;
+use Digest::SHA qw(hmac_sha256);
+use Exporter 'import';
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP;
+use MIME::Base64;
+use PgwTest;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(receiver_start receiver_again receiver_stop receiver_mode received is_signed_by $WEBHOOK_KEY $WEBHOOK_NEW_KEY endpoint_sql);
+
+our $WEBHOOK_KEY = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+our $WEBHOOK_NEW_KEY = 'whsec_' . encode_base64('another key, of 32 bytes exactly', '');
+
+my @receivers;
+
+sub mode_of
+{
+	my ($r) = @_;
+	my $mode = slurp_file($r->{mode});
+	chomp $mode;
+	return $mode;
+}
+
+# One whole request out of what has come; undef: there is more to come.
+sub take_request
+{
+	my ($buffer) = @_;
+	my $end = index $$buffer, "\r\n\r\n";
+	return if $end < 0;
+	my %headers = map { /^([^:]+):\s*(.*)$/ ? (lc $1 => $2) : () } split /\r\n/, substr $$buffer, 0, $end;
+	my $length = $headers{'content-length'} // 0;
+	return if length $$buffer < $end + 4 + $length;
+	my $first = substr $$buffer, 0, index $$buffer, "\r\n";
+	my $body = substr $$buffer, $end + 4, $length;
+	substr $$buffer, 0, $end + 4 + $length, '';
+	return { first => $first, headers => \%headers, body => $body };
+}
+
+# What is answered; undef: nothing.
+sub answer
+{
+	my ($mode) = @_;
+	return "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" if $mode eq 'redirect';
+	return "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" . 'x' x 100_000 if $mode eq 'body';
+	return if $mode eq 'slow' || $mode eq 'close';
+	return 'HTTP/1.1 ' . ($mode eq 'ok' ? 200 : $mode) . " Said\r\nContent-Length: 2\r\n\r\nok";
+}
+
+# Written down before it is answered: what was answered with 200 is there.
+sub serve
+{
+	my ($r, $listener) = @_;
+	local $SIG{PIPE} = 'IGNORE';
+	my $select = IO::Select->new($listener);
+	my %buffer;
+	open my $log, '>>', $r->{log} or die $!;
+	$log->autoflush(1);
+	while (my @ready = $select->can_read)
+	{
+		my $mode = mode_of($r);
+		for my $c (@ready)
+		{
+			if ($c == $listener)
+			{
+				my $new = $listener->accept or next;
+				$select->add($new);
+				$buffer{$new} = '';
+				next;
+			}
+			my $got = sysread $c, $buffer{$c}, 65536, length $buffer{$c};
+			my $open = $got;
+			while ($open && (my $request = take_request(\$buffer{$c})))
+			{
+				print $log encode_json({ %$request, mode => $mode, at => time }), "\n";
+				my $answer = answer($mode);
+				$open = 0 if $mode eq 'close' || defined $answer && !print $c $answer;
+				$c->flush;
+			}
+			next if $open;
+			$select->remove($c);
+			delete $buffer{$c};
+			close $c;
+		}
+	}
+}
+
+sub run
+{
+	my ($r) = @_;
+	my $listener;
+	wait_until(sub { $listener = IO::Socket::INET->new(Listen => 200, ReuseAddr => 1, LocalAddr => '127.0.0.1', $r->{port} ? (LocalPort => $r->{port}) : ()) }, 20) or die $!;
+	$r->{port} = $listener->sockport;
+	$r->{url} = "http://127.0.0.1:$r->{port}/hook";
+	$r->{pid} = child_process(sub { serve($r, $listener) });
+	close $listener;
+	return $r;
+}
+
+sub receiver_start
+{
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $r = { log => "$dir/log", mode => "$dir/mode" };
+	append_to_file($r->{log}, '');
+	receiver_mode($r, 'ok');
+	push @receivers, $r;
+	return run($r);
+}
+
+# At the same port, with all that it has written down.
+sub receiver_again { return run($_[0]) }
+
+sub receiver_stop
+{
+	my ($r) = @_;
+	return unless $r->{pid};
+	kill 'KILL', $r->{pid};
+	waitpid $r->{pid}, 0;
+	$r->{pid} = 0;
+}
+
+sub receiver_mode
+{
+	my ($r, $mode) = @_;
+	append_to_file("$r->{mode}.new", "$mode\n");
+	rename "$r->{mode}.new", $r->{mode} or die $!;
+}
+
+# All that has come, or what came while it answered so.
+sub received
+{
+	my ($r, $mode) = @_;
+	my @all = map { decode_json($_) } split /\n/, slurp_file($r->{log});
+	$_->{document} = eval { decode_json($_->{body}) } for @all;
+	return grep { !defined $mode || $_->{mode} eq $mode } @all;
+}
+
+sub is_signed_by
+{
+	my ($request, $secret) = @_;
+	my $h = $request->{headers};
+	my $key = decode_base64($secret =~ s/^whsec_//r);
+	my $mac = encode_base64(hmac_sha256("$h->{'webhook-id'}.$h->{'webhook-timestamp'}.$request->{body}", $key), '');
+	return scalar grep { $_ eq "v1,$mac" } split / /, $h->{'webhook-signature'};
+}
+
+sub endpoint_sql
+{
+	my ($name, $r, %o) = @_;
+	my %columns = (endpoint => $name, url => $r->{url}, secret => 'hook', %o);
+	return 'INSERT INTO pgw.webhook_endpoints (' . join(', ', sort keys %columns) . ') VALUES ('
+	  . join(', ', map { defined $columns{$_} ? "'$columns{$_}'" : 'NULL' } sort keys %columns) . ')';
+}
+
+END { my $status = $?; receiver_stop($_) for @receivers; $? = $status }
+
+1;

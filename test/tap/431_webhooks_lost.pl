@@ -1,0 +1,68 @@
+# Webhooks while everything breaks: the receiver is killed, slow, refuses and hangs up, the sender, the worker and the server are killed. No event is lost, the
+# order of each payment is kept, and what comes twice has the same id and text.  EVENTS=n for a long run (make webhook-chaos).
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PgwWebhookReceiver;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $events = $ENV{EVENTS} || 2000;
+my $rounds = 8;
+my $each = int($events / 2 / $rounds);    # a submitted payment of the bank "test" has two events that are wanted
+
+my $node = pgw_node('webhooks_lost', debug => 1, conf => "fsync = off\nrestart_after_crash = on\nwal_writer_delay = 10s\npgw.retry_base_delay = '100ms'\npgw.role_max_submitted = 10000000\npgw.merchant_max_submitted = 10000000\n");
+$node->safe_psql('postgres', 'CREATE EXTENSION pgw');
+wait_worker($node);
+secret_file($node, 'hook', $WEBHOOK_KEY);
+my $hook = receiver_start();
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sql(endpoint_sql('shop', $hook, event_types => '{TransactionStarted,TransactionCompleted}', timeout => '1s'));
+sub pid_of { return sql("SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE backend_type = '$_[0]'") }
+sub submit { my ($round) = @_; sql("SELECT count(pgw.submit_payment(client_request_id => 'p$round-' || i, amount => 1000, currency => 'EUR', token => 'tok_ok', bank => 'test')) FROM generate_series(1, $each) i") }
+
+# What is done while messages are under way.
+my @faults = (
+	[ 'the receiver is killed' => sub { receiver_stop($hook); sleep 1; receiver_again($hook) } ],
+	[ 'the sender is terminated' => sub { kill 'TERM', pid_of('pgw webhooks') } ],
+	[ 'it refuses' => sub { receiver_mode($hook, 500); sleep 1; receiver_mode($hook, 'ok') } ],
+	[ 'the sender is killed, and the server with it' => sub { crash($node, pid_of('pgw webhooks')) } ],
+	[ 'it hangs up' => sub { receiver_mode($hook, 'close'); sleep 1; receiver_mode($hook, 'ok') } ],
+	[ 'the worker is killed' => sub { crash($node, pid_of('pgw worker')) } ],
+	[ 'it does not answer' => sub { receiver_mode($hook, 'slow'); sleep 2; receiver_mode($hook, 'ok') } ],
+	[ 'the server stops at once' => sub { $node->stop('immediate'); $node->start } ]);
+
+my $clock = 0;
+for my $round (1 .. $rounds)
+{
+	submit($round);
+	wait_until(sub { sql("SELECT count(*) FROM pgw.webhook_queue WHERE status = 'delivered'") > 0 }, 30);
+	$faults[ ($round - 1) % @faults ][1]->();
+	wait_until(sub { pid_of('pgw webhooks') > 0 }, 60) or die "after '$faults[$round - 1][0]' nobody sends";
+}
+ok(wait_until(sub { $clock += 60; move_clock($node, $clock); sql("SELECT count(*) FROM pgw.payments WHERE status <> 'captured'") eq '0' }, 120), 'all payments are made');
+ok(wait_until(sub { $clock += 7200; move_clock($node, $clock); sql("SELECT count(*) FROM pgw.webhook_queue WHERE status IN ('waiting', 'behind')") eq '0' }, 120), 'all messages are delivered');
+sleep 1;                                  # events that were read last
+ok(wait_until(sub { $clock += 7200; move_clock($node, $clock); sql("SELECT count(*) FROM pgw.webhook_queue WHERE status IN ('waiting', 'behind')") eq '0' }, 60), 'and stay so');
+
+my %wanted = map { $_ => 1 } split /\n/, sql("SELECT event_id FROM pgw.transaction_events WHERE event_type IN ('TransactionStarted', 'TransactionCompleted')");
+is(scalar keys %wanted, 2 * $rounds * $each, 'as many events as there should be');
+my (%body, %last, @wrong, $taken, %taken);
+for my $m (received($hook))
+{
+	my $id = $m->{headers}{'webhook-id'};
+	push @wrong, "$id is signed by nobody" unless is_signed_by($m, $WEBHOOK_KEY);
+	push @wrong, "$id is another text" if exists $body{$id} && $body{$id} ne $m->{body};
+	push @wrong, "$id is no event" unless $wanted{$id};
+	$body{$id} = $m->{body};
+	my $d = $m->{document}{data};
+	# a message that was taken and comes again is no step back
+	push @wrong, "$d->{payment_id}: step $d->{step} after $last{ $d->{payment_id} }" if !$taken{$id} && ($last{ $d->{payment_id} } // 0) > $d->{step};
+	$last{ $d->{payment_id} } = $d->{step} if ($last{ $d->{payment_id} } // 0) < $d->{step};
+	$taken{$id} = 1 if $m->{mode} eq 'ok';
+}
+is(scalar(grep { !$taken{$_} } keys %wanted), 0, 'none is lost');
+is(scalar @wrong, 0, 'in order, with one text for each id, all signed') || diag(join "\n", @wrong[ 0 .. ($#wrong > 9 ? 9 : $#wrong) ]);
+$node->stop;
+done_testing();
