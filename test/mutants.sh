@@ -168,6 +168,7 @@ TOKEN_DISGUISED:228_token_objects:encoded once more
 CUSTOMER_REPEATED:229_customer:lost answer
 CUSTOMER_IN_SLOT:229_customer:in memory
 CUSTOMER_SUBMITTED:229_customer:refused
+LINE_RATE:357_log_lines:a bank that is down for an hour
 TRACE_CARD:132_correlation_id:cards in a trace
 TRACE_OWN_CARD:132_correlation_id:cards in a trace
 SECRET_NAMES:226_request_language:secrets by name

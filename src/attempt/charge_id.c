@@ -19,6 +19,7 @@
 #include "bank_call/call.h"
 #include "core/base/mutant.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "exchange/log_rate.h"
 #include "store/bank_references.h"
 #include "store/tables.h"
 
@@ -70,6 +71,7 @@ whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 {
 	const char *id = named_by(&call->answer);
 	PgwOwner owner = PGW_OWNER_NONE;
+	uint64 more;
 
 	switch (pgw_charge_id_claimed(call->op, call->transport, &call->answer))
 	{
@@ -86,13 +88,14 @@ whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 			break;
 	}
 	*names_other_charge = owner == PGW_OWNER_OTHER;
-	if (*names_other_charge)
+	if (*names_other_charge && pgw_log_due("another payment's charge", call->bank->name, &more))
 		ereport(
 			WARNING,
 			(errmsg(
 				 "pgw: the bank's answer names a charge of another payment, and is not believed"),
-			 errdetail("correlation id %s, bank \"%s\", account \"%s\", %s", call->correlation,
-					   call->bank->name, call->bank->account, pgw_op_name(call->op))));
+			 pgw_call_errdetail(
+				 call, psprintf("account \"%s\", %s", call->bank->account, pgw_op_name(call->op))),
+			 pgw_log_more(more)));
 	return owner != PGW_OWNER_BUSY;
 }
 
@@ -141,6 +144,7 @@ pgw_charge_id_is_missing(const PgwAttempt *attempt)
 void
 pgw_charge_id_check_subject(PgwCall *call, const PgwAttempt *attempt)
 {
+	uint64 more;
 	const char *named = named_by(&call->answer);
 	PgwPayment p;
 
@@ -161,8 +165,9 @@ pgw_charge_id_check_subject(PgwCall *call, const PgwAttempt *attempt)
 	else if (pgw_store_reference_owner(call->bank->account, named, &attempt->transaction_id) !=
 			 PGW_OWNER_OTHER)
 		return;
-	ereport(WARNING,
-			(errmsg("pgw: a look-up has shown another payment's charge, and is not believed"),
-			 errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
+	if (pgw_log_due("another payment's charge", call->bank->name, &more))
+		ereport(WARNING,
+				(errmsg("pgw: a look-up has shown another payment's charge, and is not believed"),
+				 pgw_call_errdetail(call, NULL), pgw_log_more(more)));
 	call->answer.outcome = PGW_OUT_UNKNOWN;
 }

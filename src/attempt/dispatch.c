@@ -25,6 +25,7 @@
 #include "attempt/unsent_charge.h"
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
+#include "exchange/log_rate.h"
 
 #define UNDECIDED_DELAY_MS 5000
 
@@ -127,6 +128,7 @@ pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 void
 pgw_attempt_take_answer(PgwCall *call, PgwAttempt *attempt)
 {
+	uint64 more;
 	bool payment = attempt->kind == PGW_KIND_PAYMENT;
 
 	Assert(attempt->place.held && IsTransactionState() && !call->in_transfer);
@@ -172,7 +174,8 @@ pgw_attempt_take_answer(PgwCall *call, PgwAttempt *attempt)
 		default:
 			break;
 	}
-	ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used",
-							 pgw_state_name(attempt->status)),
-					  errdetail("correlation id %s", call->correlation)));
+	if (pgw_log_due("an answer is not used", call->bank_name, &more))
+		ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used",
+								 pgw_state_name(attempt->status)),
+						  pgw_call_errdetail(call, NULL), pgw_log_more(more)));
 }

@@ -151,8 +151,8 @@ static void
 take(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwEvidence *e, PgwEvidenceStep what)
 {
 	const PgwCurrency *currency = pgw_currency_find(attempt->currency);
-	PgwCall *call =
-		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
+	PgwCall *call = pgw_call_new(&attempt->transaction_id, &attempt->payment_id,
+								 &attempt->correlation_id, attempt->submitted);
 
 	step->call = call; /* an ERROR from here on frees it */
 	call->evidence = true;

@@ -15,10 +15,12 @@
 #include "attempt/charge_id.h"
 #include "attempt/put_off.h"
 #include "attempt/step.h"
+#include "base/error_detail.h"
 #include "core/base/error_codes.h"
 #include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "exchange/log_rate.h"
 #include "outcome/record_decision.h"
 #include "base/clock.h"
 #include "base/schedule.h"
@@ -62,11 +64,15 @@ static void
 not_configured(PgwAttempt *attempt, PgwStep *step, const char *code, const char *why)
 {
 	char correlation[37];
+	uint64 more;
 
 	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
-	ereport(WARNING, (errmsg("pgw: an attempt cannot go on now: %s", code),
-					  errdetail("correlation id %s, bank \"%s\"%s%s", correlation, attempt->bank,
-								why[0] ? ": " : "", why)));
+	if (pgw_log_due(code, attempt->bank, &more))
+		ereport(WARNING,
+				(errmsg("pgw: an attempt cannot go on now: %s", code),
+				 pgw_errdetail_attempt(correlation, &attempt->transaction_id, &attempt->payment_id,
+									   attempt->bank, why[0] != '\0' ? why : NULL),
+				 pgw_log_more(more)));
 	pgw_put_off(attempt, step, code,
 				TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
 }
@@ -244,8 +250,8 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	PgwRetryKind kind = retry_kind(attempt, step, op);
 
 	Assert(attempt->place.held && step->call == NULL);
-	step->call =
-		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
+	step->call = pgw_call_new(&attempt->transaction_id, &attempt->payment_id,
+							  &attempt->correlation_id, attempt->submitted);
 	step->call->op = op;
 	step->call->said_at = first_sent(attempt, op, reference);
 	step->call->answer.retry_after_s = -1;

@@ -24,6 +24,7 @@
 #include "core/pacing/retry_delay.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/operation_events.h"
+#include "exchange/log_rate.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/outcome_message.h"
@@ -282,11 +283,14 @@ pgw_answer_watched_authorization(PgwCall *call, PgwAttempt *attempt)
 	if ((int64) attempt->step_tries * BUSY_DELAY_MS >= (int64) pgw_unknown_deadline * 1000 &&
 		expire(attempt))
 	{
-		ereport(
-			WARNING,
-			(errmsg(
-				 "pgw: the bank has not told what became of an authorization, and it counts as expired"),
-			 errdetail("correlation id %s", call->correlation)));
+		uint64 more;
+
+		if (pgw_log_due("an authorization counts as expired", call->bank_name, &more))
+			ereport(
+				WARNING,
+				(errmsg(
+					 "pgw: the bank has not told what became of an authorization, and it counts as expired"),
+				 pgw_call_errdetail(call, NULL), pgw_log_more(more)));
 		pgw_step_reschedule(attempt, 0);
 		return;
 	}

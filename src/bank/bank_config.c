@@ -36,6 +36,7 @@
 #include "core/base/mutant.h"
 #include "core/test_bank/test_bank.h"
 #include "exchange/config_generation.h"
+#include "exchange/log_rate.h"
 #include "observe/metrics.h"
 
 #define SECRET_LOOK_US USECS_PER_SEC
@@ -101,6 +102,7 @@ pgw_config_reread(void)
 static void
 read_connectors(Generation *g, Oid relid)
 {
+	uint64 more;
 	PgwReader r;
 	int size = 8;
 
@@ -124,9 +126,10 @@ read_connectors(Generation *g, Oid relid)
 		strlcpy(c->name, name, sizeof(c->name));
 		c->json = json;
 		c->connector = pgw_connector_compile(json, strlen(json), &err);
-		if (c->connector == NULL)
+		/* each session reads it */
+		if (c->connector == NULL && pgw_log_due("connector", c->name, &more))
 			ereport(WARNING, (errmsg("pgw: connector \"%s\" cannot be used", c->name),
-							  errdetail("%s: %s", err.pointer, err.message)));
+							  errdetail("%s: %s", err.pointer, err.message), pgw_log_more(more)));
 		g->nconnectors++; /* counted at once: freed with the generation */
 	}
 	pgw_reader_close(&r);

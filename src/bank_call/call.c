@@ -19,6 +19,7 @@
 #include "bank_call/call.h"
 #include "bank_call/echoed_card.h"
 #include "base/clock.h"
+#include "base/error_detail.h"
 #include "base/new_id.h"
 #include "core/base/money.h"
 #include "core/base/uuid7.h"
@@ -56,7 +57,8 @@ pgw_call_under_way(const pg_uuid_t *transaction_id)
 }
 
 PgwCall *
-pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, bool submitted)
+pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *payment_id,
+			 const pg_uuid_t *correlation_id, bool submitted)
 {
 	PgwCall *call = MemoryContextAllocZero(calls_context, sizeof(PgwCall));
 	CallEntry *entry;
@@ -80,9 +82,22 @@ pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, b
 	call->slot = -1;
 	call->submitted = submitted;
 	call->transaction_id = *transaction_id;
+	if (payment_id != NULL)
+		call->payment_id = *payment_id;
 	pgw_uuid_to_hex32(transaction_id->data, call->reference);
 	pgw_uuid_to_text(correlation_id->data, call->correlation);
 	return call;
+}
+
+int
+pgw_call_errdetail(const PgwCall *call, const char *rest)
+{
+	static const pg_uuid_t none = {{0}};
+	bool of_payment = memcmp(&call->payment_id, &none, sizeof(none)) != 0;
+
+	return pgw_errdetail_attempt(call->correlation, of_payment ? &call->transaction_id : NULL,
+								 of_payment ? &call->payment_id : NULL,
+								 call->bank != NULL ? call->bank->name : NULL, rest);
 }
 
 void

@@ -41,6 +41,7 @@ typedef struct PgwCall
 	bool awaited;
 	bool withdrawn; /* nobody wanted it any more when it was to be sent */
 	pg_uuid_t transaction_id;
+	pg_uuid_t payment_id; /* that it was of when the call began; all zero: a ping, or a trial */
 	/* 32 hex digits: our reference at the bank, and its idempotency key */
 	char reference[33];
 	/* our reference of the charge that it is about; reference, when it is the charge */
@@ -144,8 +145,11 @@ typedef struct PgwCall
 } PgwCall;
 
 extern void pgw_calls_init(void);
-extern PgwCall *pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id,
-							 bool submitted);
+/* payment_id: NULL for what is of no payment */
+extern PgwCall *pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *payment_id,
+							 const pg_uuid_t *correlation_id, bool submitted);
+/* In ereport(): DETAIL of a line of the log about a call; rest: NULL: nothing more. */
+extern int pgw_call_errdetail(const PgwCall *call, const char *rest);
 /* a call of this attempt exists, in whatever stage */
 extern bool pgw_call_under_way(const pg_uuid_t *transaction_id);
 extern void pgw_call_free(PgwCall *call); /* drops the bank, wipes */

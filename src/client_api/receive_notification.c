@@ -40,6 +40,7 @@
 #include "core/payment/reported_by_bank.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
+#include "exchange/log_rate.h"
 #include "observe/metrics.h"
 #include "sql_function/arguments.h"
 #include "sql_function/check_access.h"
@@ -54,7 +55,6 @@
 
 PG_FUNCTION_INFO_V1(pgw_receive_notification_1_0);
 
-#define TELL_AGAIN_MS 60000
 #define MAX_SEARCHED 10000 /* attempts in doubt: some ten milliseconds */
 /* a retry takes an attempt over once, hardly ever twice */
 #define READ_TRIES 10
@@ -115,8 +115,7 @@ get_arguments(FunctionCallInfo fcinfo, Received *r)
 static void
 judge_by_secret(Received *r, const PgwBank *bank, const PgwArrived *arrived)
 {
-	static TimestampTz told_at = 0; /* anybody can cause it */
-	TimestampTz now = GetCurrentTimestamp();
+	uint64 more;
 	PgwSecretSeen seen;
 	PgwSecretFault fault;
 	PgwSecret *secret =
@@ -126,13 +125,14 @@ judge_by_secret(Received *r, const PgwBank *bank, const PgwArrived *arrived)
 	r->n = pgw_notification_judge(bank->connector, arrived, pgw_secret_values(secret),
 								  bank->livemode, r->judged);
 	pgw_secret_free(secret);
+	/* anybody can cause it */
 	if (secret != NULL || r->judged[0].verdict != PGW_NOTIFICATION_NO_SECRET ||
-		!TimestampDifferenceExceeds(told_at, now, TELL_AGAIN_MS))
+		!pgw_log_due("notification secret", bank->name, &more))
 		return;
-	told_at = now;
 	ereport(LOG, (errmsg("pgw: the notifications of bank \"%s\" cannot be checked: %s", bank->name,
 						 pgw_secret_fault_text(fault)),
-				  errdetail("File \"%s\" in pgw.secrets_dir.", bank->notification_secret)));
+				  errdetail("File \"%s\" in pgw.secrets_dir.", bank->notification_secret),
+				  pgw_log_more(more)));
 }
 
 static void

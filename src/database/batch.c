@@ -42,6 +42,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "pgstat.h"
+#include "exchange/log_rate.h"
 #include "replication/syncrep.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
@@ -196,8 +197,18 @@ pgw_batch_error(void)
 }
 
 static void
+tell_left_out(int sqlstate, uint64 more)
+{
+	ereport(LOG,
+			(errmsg("pgw: " UINT64_FORMAT " more errors of this kind (SQLSTATE %s) were left out",
+					more, unpack_sql_state(sqlstate))));
+}
+
+static void
 note_error(Transaction *x, MemoryContext context)
 {
+	uint64 more;
+
 	MemoryContextSwitchTo(context);
 	x->sqlstate = geterrcode();
 	keep_error();
@@ -210,7 +221,12 @@ note_error(Transaction *x, MemoryContext context)
 		pgw_tables_note_refusal(InvalidOid);
 	else
 	{
-		EmitErrorReport();
+		if (pgw_log_due("error", unpack_sql_state(x->sqlstate), &more))
+		{
+			EmitErrorReport();
+			if (more > 0)
+				tell_left_out(x->sqlstate, more);
+		}
 		pgw_progress_failed(x->sqlstate);
 	}
 	if (x->sqlstate == ERRCODE_QUERY_CANCELED)

@@ -29,7 +29,9 @@
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 
+#include "core/pacing/line_rate.h"
 #include "exchange/write_failures.h"
 #include "exchange/event_fence.h"
 #include "exchange/exchange.h"
@@ -166,7 +168,9 @@ typedef struct PgwShared
 	int merchant_slots[PGW_SHARES];
 	int role_slots[PGW_SHARES]; /* by the key of the role's oid */
 	bool merchant_seen[PGW_SHARES];
-	int nmerchants; /* seen since the server's start */
+	int nmerchants;     /* seen since the server's start */
+	slock_t lines_lock; /* of lines alone: log_rate.c */
+	PgwLineRates lines;
 	PgwWorkerEntry entries[PGW_MAX_DATABASES];
 	PgwSlotHeader slots[FLEXIBLE_ARRAY_MEMBER];
 } PgwShared;

@@ -29,6 +29,7 @@
 #include "core/pacing/fair_turns.h"
 #include "database/batch.h"
 #include "database/notify.h"
+#include "exchange/log_rate.h"
 #include "observe/alert_state.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
@@ -250,15 +251,19 @@ alert_apply(PgwBatchItem *item)
 static void
 alert_committed(PgwBatchItem *item)
 {
+	uint64 more;
+
 	Alert *a = (Alert *) item;
 
-	if (a->tell)
+	/* pgw.alerts has each of them, and listeners were told */
+	if (a->tell && pgw_log_due("alert", a->kind, &more))
 		ereport(WARNING,
 				(errmsg("pgw: %s: %s", a->kind, a->message),
 				 a->correlation[0] == '\0'   ? 0
 				 : a->transaction[0] == '\0' ? errdetail("correlation id %s", a->correlation)
 											 : errdetail("correlation id %s, transaction %s",
-														 a->correlation, a->transaction)));
+														 a->correlation, a->transaction),
+				 pgw_log_more(more)));
 	queued--;
 	pfree(a);
 }

@@ -42,6 +42,7 @@
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
+#include "exchange/log_rate.h"
 #include "exchange/taken_slots.h"
 #include "exchange/write_failures.h"
 #include "http/http.h"
@@ -180,6 +181,7 @@ moves_money_of_charge(PgwBankOp op)
 static bool
 judge(PgwCall *call, const PgwHttpDone *done)
 {
+	uint64 more;
 	PgwEchoSought sought;
 	PgwGivenAnswer given;
 	PgwQuestion question = {
@@ -219,7 +221,8 @@ judge(PgwCall *call, const PgwHttpDone *done)
 				call->answer.outcome = PGW_OUT_UNKNOWN;
 			if (done->resent && moves_money_of_charge(call->op) && !PGW_MUTATED(RESENT_REFUSED))
 				call->in_doubt = true;
-			if (call->answer.outcome == PGW_OUT_UNKNOWN)
+			if (call->answer.outcome == PGW_OUT_UNKNOWN &&
+				pgw_log_due("not understood", call->bank->name, &more))
 				ereport(
 					LOG,
 					(call->answer.other_mode
@@ -231,8 +234,7 @@ judge(PgwCall *call, const PgwHttpDone *done)
 							   done->status)
 						 : errmsg("pgw: the bank's answer was not understood (HTTP status %ld)",
 								  done->status),
-					 errdetail("correlation id %s, bank \"%s\"", call->correlation,
-							   call->bank->name)));
+					 pgw_call_errdetail(call, pgw_op_name(call->op)), pgw_log_more(more)));
 			return false;
 		case PGW_HTTP_NEVER_SENT:
 			call->transport = PGW_TRANSPORT_NEVER_SENT;
@@ -242,11 +244,13 @@ judge(PgwCall *call, const PgwHttpDone *done)
 			call->transport = PGW_TRANSPORT_MAYBE_SENT;
 			break;
 	}
-	ereport(
-		LOG,
-		(errmsg("pgw: bank call failed: %s", done->error != NULL ? done->error : "unknown reason"),
-		 errdetail("correlation id %s, bank \"%s\", %s", call->correlation, call->bank->name,
-				   done->result == PGW_HTTP_NEVER_SENT ? "never sent" : "may have been sent")));
+	if (pgw_log_due("bank call failed", call->bank->name, &more))
+		ereport(LOG, (errmsg("pgw: bank call failed: %s",
+							 done->error != NULL ? done->error : "unknown reason"),
+					  pgw_call_errdetail(call, done->result == PGW_HTTP_NEVER_SENT
+												   ? "never sent"
+												   : "may have been sent"),
+					  pgw_log_more(more)));
 	return false;
 }
 
@@ -494,6 +498,7 @@ result_committed(PgwBatchItem *item)
 static void
 result_failed(PgwBatchItem *item, int sqlstate)
 {
+	uint64 more;
 	PgwCall *call = (PgwCall *) item;
 
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
@@ -501,9 +506,10 @@ result_failed(PgwBatchItem *item, int sqlstate)
 		retry_later(call, LOCKED_DELAY_MS);
 		return;
 	}
-	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)",
-							 unpack_sql_state(sqlstate)),
-					  errdetail("correlation id %s", call->correlation)));
+	if (pgw_log_due("an answer was not written", unpack_sql_state(sqlstate), &more))
+		ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)",
+								 unpack_sql_state(sqlstate)),
+						  pgw_call_errdetail(call, NULL), pgw_log_more(more)));
 	if (call->failures == 0 && !PGW_MUTATED(ANSWER_FAILURES))
 		pgw_write_failed(write_kind(call), sqlstate);
 	if (call->failures + 1 >= PGW_FAILING_ALERT)

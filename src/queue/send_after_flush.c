@@ -25,8 +25,10 @@
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "base/error_detail.h"
 #include "base/new_id.h"
 #include "core/base/mutant.h"
+#include "exchange/log_rate.h"
 #include "exchange/taken_slots.h"
 #include "http/http.h"
 #include "queue/bank_answers.h"
@@ -143,8 +145,11 @@ pgw_call_ready_again(PgwCall *call)
 static void
 send_call(PgwCall *call)
 {
+	uint64 more;
 	const char *error = NULL;
 	char correlation[sizeof(call->correlation)];
+	pg_uuid_t transaction_id;
+	pg_uuid_t payment_id;
 
 	if (call->pages == NULL)
 		INSTR_TIME_SET_CURRENT(call->began);
@@ -176,13 +181,17 @@ send_call(PgwCall *call)
 			pgw_call_debug_name(call, "sent", call->slot >= 0 ? "sent" : "sent_by_itself"));
 		return;
 	}
-	strlcpy(correlation, call->correlation, sizeof(correlation));
 	call->transport = PGW_TRANSPORT_NEVER_SENT;
 	/* out of memory, or a request that libcurl does not take: the bank has not been asked */
 	call->our_fault = true;
+	strlcpy(correlation, call->correlation, sizeof(correlation));
+	transaction_id = call->transaction_id;
+	payment_id = call->payment_id;
 	pgw_bank_answers_over(call, 0);
-	ereport(LOG, (errmsg("pgw: call not started: %s", error),
-				  errdetail("correlation id %s", correlation)));
+	if (pgw_log_due("call not started", NULL, &more))
+		ereport(LOG, (errmsg("pgw: call not started: %s", error),
+					  pgw_errdetail_attempt(correlation, &transaction_id, &payment_id, NULL, NULL),
+					  pgw_log_more(more)));
 }
 
 /*
@@ -293,7 +302,7 @@ pgw_calls_send_probes(void)
 		PgwCall *call;
 
 		pgw_new_id(&id);
-		call = pgw_call_new(&id, &id, false); /* an ERROR: the permit lapses by itself */
+		call = pgw_call_new(&id, NULL, &id, false); /* an ERROR: the permit lapses by itself */
 		call->op = PGW_OP_PING;
 		call->permit = permit;
 		call->has_permit = true;

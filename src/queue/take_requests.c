@@ -216,7 +216,7 @@ take_one(int slot)
 	PgwCall *call;
 
 	PGW_DEBUG_POINT("take_one");
-	call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
+	call = pgw_call_new(&r->transaction_id, &r->payment_id, &r->correlation_id, false);
 	call->slot = slot;
 	call->config_reads = r->config_changing ? pgw_config_reads() + 1 : 0;
 	call->item.ops = &pgw_intent_ops;

@@ -139,7 +139,7 @@ send_one(uint64 ticket, const char *name)
 		return;
 	}
 	pgw_new_id(&id);
-	call = pgw_call_new(&id, &id, false);
+	call = pgw_call_new(&id, NULL, &id, false);
 	call->op = op;
 	call->trial = ticket;
 	PG_TRY();

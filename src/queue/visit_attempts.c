@@ -20,7 +20,9 @@
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "base/error_detail.h"
 #include "core/base/uuid7.h"
+#include "exchange/log_rate.h"
 #include "exchange/write_failures.h"
 #include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
@@ -257,10 +259,9 @@ static void
 workitem_failed(PgwBatchItem *item, int sqlstate)
 {
 	PgwWorkItem *workitem = (PgwWorkItem *) item;
-	char id[37];
+	uint64 more;
 
 	pgw_lanes_give_up(&workitem->step.place);
-	pgw_uuid_to_text(workitem->transaction_id.data, id);
 	forget_call(workitem);
 	workitem->step.parked_for[0] = '\0';
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
@@ -276,9 +277,12 @@ workitem_failed(PgwBatchItem *item, int sqlstate)
 	 */
 	if (workitem->failures++ == 0)
 		pgw_write_failed(PGW_WRITE_STEP, sqlstate);
-	ereport(WARNING,
-			(errmsg("pgw: work on an attempt failed (SQLSTATE %s)", unpack_sql_state(sqlstate)),
-			 errdetail("correlation id %s, transaction %s", workitem->correlation, id)));
+	if (pgw_log_due("work failed", unpack_sql_state(sqlstate), &more))
+		ereport(WARNING,
+				(errmsg("pgw: work on an attempt failed (SQLSTATE %s)", unpack_sql_state(sqlstate)),
+				 pgw_errdetail_attempt(workitem->correlation, &workitem->transaction_id, NULL,
+									   workitem->bank[0] != '\0' ? workitem->bank : NULL, NULL),
+				 pgw_log_more(more)));
 	if (workitem->failures >= PGW_FAILING_ALERT)
 		pgw_attempt_alert_failing(&workitem->transaction_id, workitem->correlation, workitem->bank);
 	pgw_due_postpone(

@@ -42,6 +42,7 @@
 #include "database/batch.h"
 #include "database/worker_locks.h"
 #include "exchange/config_generation.h"
+#include "exchange/log_rate.h"
 #include "exchange/taken_slots.h"
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
@@ -407,10 +408,12 @@ static void
 recover_from_error(void)
 {
 	bool aborts = IsTransactionOrTransactionBlock();
+	uint64 more;
 
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(TopMemoryContext);
-	EmitErrorReport();
+	if (pgw_log_due("worker", unpack_sql_state(geterrcode()), &more))
+		EmitErrorReport();
 	pgw_progress_failed(geterrcode());
 	AbortOutOfAnyTransaction();
 	LWLockReleaseAll();

@@ -109,6 +109,7 @@ typedef enum PgwMutant
 	TOKEN_OBJECT_KEPT,
 	TRACE_CARD,         /* a trace's id that may be a card's number is kept */
 	TRACE_OWN_CARD,     /* ... also where it is this call's */
+	LINE_RATE,          /* each line goes into the log, whatever has gone before it */
 	CUSTOMER_IN_SLOT,   /* what is told of a customer stays in its slot */
 	CUSTOMER_REPEATED,  /* a request that held it is repeated without it */
 	CUSTOMER_SUBMITTED, /* it can be submitted */
