@@ -74,6 +74,10 @@ part($node, 'the caller\'s trace', sub {
 	is_traced('held', 4, 'authorize');
 	sql("SELECT pgw.refund_payment('$id', 'refund', options => '" . encode_json({ traceparent => trace(6), tracestate => 'shop=6' }) . "')");
 	is_traced('refund', 6, 'refund');
+	sql("SELECT count(*) FROM pgw.process_payments('" . encode_json([ { client_request_id => 'bundled', amount => 1, currency => 'EUR', token => 'tok_ok', bank_fields => { descriptor => 'one of many' },
+			options => { traceparent => trace(8), tracestate => 'shop=8' } } ]) . "')");
+	is_traced('bundled', 8, 'charge');
+	is(sql("SELECT bank_fields->>'descriptor' FROM pgw.payment_transactions WHERE client_request_id = 'bundled'"), 'one of many', 'beside what else the bank is told');
 	is(sql(traced_sql(7, 'process_payment', client_request_id => 'in doubt', token => 'tok_500_after')), sql("SELECT payment_id FROM pgw.payments WHERE client_request_id = 'in doubt'"),
 		'a repeated call from another trace is the same request');
 	sql('SELECT ' . pay_sql('process_payment', client_request_id => 'of no trace'));
