@@ -1922,6 +1922,7 @@ CREATE TABLE pgw.shard_slots (
 	slot int NOT NULL PRIMARY KEY CHECK (slot BETWEEN 0 AND 1023),
 	shard text NOT NULL CONSTRAINT shard_slots_shard CHECK (shard ~ '^[!#-~]{1,63}$'),
 	state text NOT NULL DEFAULT 'home' CONSTRAINT shard_slots_state CHECK (state IN ('home', 'leaving', 'released', 'elsewhere')),
+	database text DEFAULT current_database(),
 	moves_to text,
 	epoch int NOT NULL DEFAULT 1,
 	token uuid,
@@ -1932,10 +1933,13 @@ COMMENT ON TABLE pgw.shard_slots IS
 	'every slot is. Use pgw.claim_slots(), release_slots(), adopt_slots(). Rows stay.';
 COMMENT ON COLUMN pgw.shard_slots.slot IS 'The slot, 0 to 1023: pgw.slot_of().';
 COMMENT ON COLUMN pgw.shard_slots.shard IS
-	'The shard that has it, by its pgw.shard_name. It is at home here if this server was started under that name.';
+	'The shard that has it, by its pgw.shard_name. It is at home here if this server was started under that name, and this '
+	'is the database.';
 COMMENT ON COLUMN pgw.shard_slots.state IS
 	'home: that shard takes calls for it; leaving: it takes none, and finishes what is under way; released: it is to be '
 	'taken by that shard; elsewhere: told for the sake of errors that name the right shard, and never at home here.';
+COMMENT ON COLUMN pgw.shard_slots.database IS
+	'The database that has it: a copy of that in the same server is home of nothing. NULL: it is released.';
 COMMENT ON COLUMN pgw.shard_slots.moves_to IS 'The shard that it leaves for; NULL: it is not leaving.';
 COMMENT ON COLUMN pgw.shard_slots.epoch IS
 	'How many shards have had it, as far as is known here: of two databases that both take it for theirs, the greater one '
@@ -1977,10 +1981,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quot
 	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
+	here text = current_setting('pgw.shard_name', true) || '/' || current_database();
 	missing int4multirange;
 BEGIN
-	-- a dump of a database without shards inserts no row
-	IF NOT EXISTS (SELECT FROM pgw.shard_slots) OR (SELECT count(*) FROM pgw.shard_slots WHERE state <> 'elsewhere') = 1024 THEN
+	-- a dump of a database without shards inserts no row; and where this one has every slot there is nothing to look for
+	IF NOT EXISTS (SELECT FROM added)
+			OR (SELECT count(*) FROM pgw.shard_slots WHERE state <> 'elsewhere') = 1024
+				AND NOT EXISTS (SELECT FROM added WHERE shard || '/' || coalesce(database, '') IS DISTINCT FROM here) THEN
 		RETURN NULL;
 	END IF;
 	LOCK TABLE pgw.payments, pgw.payment_transactions IN SHARE ROW EXCLUSIVE MODE;
@@ -1995,13 +2002,23 @@ BEGIN
 			DETAIL = json_build_object('code', 'operation_not_allowed', 'class', 'business', 'http_status', 422,
 				'retryable', false, 'slots', missing::text);
 	END IF;
+	-- nor are they somebody else's by an INSERT; what a restore brings was recorded elsewhere
+	IF EXISTS (SELECT FROM added a JOIN pgw.payment_transactions t ON pgw.slot_of_id(t.payment_id) = a.slot
+			WHERE a.shard || '/' || coalesce(a.database, '') IS DISTINCT FROM here
+				AND t.system_identifier = (SELECT c.system_identifier FROM pg_control_system() c)
+				AND t.database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) THEN
+		RAISE EXCEPTION 'slots of payments that were made in this database cannot be said to be another shard''s' USING ERRCODE = 'PW422',
+			HINT = 'Claim them here, and give them to the other one: pgw.claim_slots(), pgw.release_slots(). See docs/scaling.md.',
+			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}';
+	END IF;
 	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION pgw.check_slots() IS
 	'Trigger function: slots that payments are recorded of are at home here, or were, and are not left out.';
 
-CREATE TRIGGER check_slots AFTER INSERT ON pgw.shard_slots FOR EACH STATEMENT EXECUTE FUNCTION pgw.check_slots();
+CREATE TRIGGER check_slots AFTER INSERT ON pgw.shard_slots REFERENCING NEW TABLE AS added
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.check_slots();
 CREATE TRIGGER keep_slots BEFORE UPDATE OR DELETE ON pgw.shard_slots FOR EACH ROW EXECUTE FUNCTION pgw.keep_slots();
 CREATE TRIGGER keep_truncated BEFORE TRUNCATE ON pgw.shard_slots FOR EACH STATEMENT EXECUTE FUNCTION pgw.keep_slots();
 CREATE TRIGGER slots_changed AFTER INSERT OR UPDATE OR DELETE ON pgw.shard_slots FOR EACH ROW EXECUTE FUNCTION pgw.slots_changed();

@@ -19,9 +19,11 @@ put_slots(PgwHealthReport *r)
 	{
 		const char *name;
 		const char *which;
-	} sets[] = {{"at_home", "shard = %s AND state = 'home'"},
-				{"leaving", "shard = %s AND state = 'leaving'"},
-				{"elsewhere", "shard <> %s OR state NOT IN ('home', 'leaving')"}};
+	} sets[] = {
+		{"at_home", "shard = %s AND database = current_database() AND state = 'home'"},
+		{"leaving", "shard = %s AND database = current_database() AND state = 'leaving'"},
+		{"elsewhere",
+		 "shard <> %s OR database IS DISTINCT FROM current_database() OR state NOT IN ('home', 'leaving')"}};
 
 	for (int i = 0; i < lengthof(sets); i++)
 	{

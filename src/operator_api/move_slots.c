@@ -84,7 +84,7 @@ require_own(const PgwSlotOrder *o)
 	int64 others = count(
 		o,
 		"SELECT count(*) FROM generate_series(0, 1023) s WHERE s <@ $1 AND NOT EXISTS (SELECT FROM pgw.shard_slots o"
-		" WHERE o.slot = s AND (o.shard = $2 AND (o.state = 'home' OR o.state = 'leaving' AND o.moves_to = $3)"
+		" WHERE o.slot = s AND (o.shard = $2 AND o.database = current_database() AND (o.state = 'home' OR o.state = 'leaving' AND o.moves_to = $3)"
 		" OR o.shard = $3 AND o.state = 'released'))");
 
 	if (others > 0)
@@ -152,7 +152,7 @@ release(const PgwSlotOrder *o)
 	pgw_slot_order_run(
 		o,
 		"WITH t AS MATERIALIZED (SELECT gen_random_uuid() AS token)"
-		" UPDATE pgw.shard_slots SET shard = $3, state = 'released', moves_to = NULL, epoch = epoch + 1,"
+		" UPDATE pgw.shard_slots SET shard = $3, state = 'released', database = NULL, moves_to = NULL, epoch = epoch + 1,"
 		" token = (SELECT token FROM t), changed_at = clock_timestamp() WHERE slot <@ $1 AND state = 'leaving'",
 		SPI_OK_UPDATE);
 	PGW_DEBUG_POINT("slots_released");
@@ -307,7 +307,7 @@ adopt(const PgwSlotOrder *o)
 			SPI_OK_INSERT);
 		pgw_slot_order_run(
 			o,
-			"UPDATE pgw.shard_slots SET state = 'home', token = NULL, changed_at = clock_timestamp()"
+			"UPDATE pgw.shard_slots SET state = 'home', database = current_database(), token = NULL, changed_at = clock_timestamp()"
 			" WHERE shard = $2 AND state = 'released' AND token = $3::uuid",
 			SPI_OK_UPDATE);
 		n = (int64) SPI_processed;

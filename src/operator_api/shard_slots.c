@@ -88,7 +88,8 @@ require_free(const PgwSlotOrder *o)
 	pgw_slot_order_run(
 		o,
 		"SELECT slot::text, shard, state FROM pgw.shard_slots WHERE slot <@ $1"
-		" AND (shard <> $2 AND shard IS DISTINCT FROM $3 OR shard = $2 AND state = 'released')"
+		" AND ((shard <> $2 OR database IS DISTINCT FROM current_database()) AND shard IS DISTINCT FROM $3"
+		" OR shard = $2 AND state = 'released')"
 		" ORDER BY slot LIMIT 1",
 		SPI_OK_SELECT);
 	if (SPI_processed == 0)
@@ -124,9 +125,9 @@ claim(const PgwSlotOrder *o)
 		n = (int64) SPI_processed;
 		pgw_slot_order_run(
 			o,
-			"UPDATE pgw.shard_slots SET shard = $2, state = 'home', moves_to = NULL, token = NULL,"
-			" epoch = epoch + (shard <> $2)::int, changed_at = clock_timestamp()"
-			" WHERE slot <@ $1 AND (shard <> $2 OR state <> 'home')",
+			"UPDATE pgw.shard_slots SET shard = $2, database = current_database(), state = 'home', moves_to = NULL, token = NULL,"
+			" epoch = epoch + (shard <> $2 OR database IS DISTINCT FROM current_database())::int, changed_at = clock_timestamp()"
+			" WHERE slot <@ $1 AND (shard <> $2 OR database IS DISTINCT FROM current_database() OR state <> 'home')",
 			SPI_OK_UPDATE);
 		n += (int64) SPI_processed;
 	}

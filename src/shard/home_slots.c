@@ -14,6 +14,7 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "commands/dbcommands.h"
 #include "executor/tuptable.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -60,6 +61,7 @@ typedef struct Row
 	int slot;
 	char *shard;
 	char *state;
+	char *database; /* "": none */
 } Row;
 
 /* false: stop. */
@@ -75,63 +77,78 @@ each_row(Oid relid, RowFunction function, void *arg)
 	Relation rel = table_open(relid, NoLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = pgw_table_beginscan(rel, SnapshotSelf);
-	AttrNumber columns[3] = {pgw_relation_column(rel, "slot"), pgw_relation_column(rel, "shard"),
-							 pgw_relation_column(rel, "state")};
+	AttrNumber columns[4] = {pgw_relation_column(rel, "slot"), pgw_relation_column(rel, "shard"),
+							 pgw_relation_column(rel, "state"),
+							 pgw_relation_column(rel, "database")};
 	bool more = true;
 
 	while (more && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool isnull; /* none can be */
+		bool isnull; /* none of the first three can be */
+		Datum database = slot_getattr(slot, columns[3], &isnull);
+		char *name = isnull ? pstrdup("") : TextDatumGetCString(database);
 		Row row = {DatumGetInt32(slot_getattr(slot, columns[0], &isnull)),
 				   TextDatumGetCString(slot_getattr(slot, columns[1], &isnull)),
-				   TextDatumGetCString(slot_getattr(slot, columns[2], &isnull))};
+				   TextDatumGetCString(slot_getattr(slot, columns[2], &isnull)), name};
 
 		more = function(&row, arg);
 		pfree(row.shard);
 		pfree(row.state);
+		pfree(row.database);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 }
 
+/*
+ * Of a copy in the same server (CREATE DATABASE ... TEMPLATE, a restored dump) the rows name the
+ * original.
+ */
 static Place
-place_of(const Row *row)
+place_of(const Row *row, const char *database)
 {
 	const char *here = pgw_shard_name();
 
-	if (here == NULL || strcmp(row->shard, here) != 0)
+	if (here == NULL || strcmp(row->shard, here) != 0 || strcmp(row->database, database) != 0)
 		return ELSEWHERE;
 	return strcmp(row->state, "home") == 0      ? HOME
 		   : strcmp(row->state, "leaving") == 0 ? LEAVING
 												: ELSEWHERE;
 }
 
+typedef struct Learning
+{
+	bool seen[PGW_SHARD_SLOTS];
+	char *database; /* this one */
+} Learning;
+
 /*
  * A row that is changed at this moment can come in its old version and in its new one, or in
  * neither: then the slot is elsewhere until it is read again.
  */
 static bool
-learn(const Row *row, void *seen)
+learn(const Row *row, void *arg)
 {
-	uint8 *twice = (uint8 *) seen + row->slot;
+	Learning *l = arg;
 
 	known.in_use = true;
-	known.place[row->slot] = *twice ? ELSEWHERE : place_of(row);
-	*twice = true;
+	known.place[row->slot] = l->seen[row->slot] ? ELSEWHERE : place_of(row, l->database);
+	l->seen[row->slot] = true;
 	return true;
 }
 
 static void
 read_table(Oid relid)
 {
-	uint8 seen[PGW_SHARD_SLOTS] = {0};
+	Learning l = {.database = get_database_name(MyDatabaseId)};
 
 	known.whole = known.in_use = known.any_worked = false;
 	memset(known.place, ELSEWHERE, sizeof(known.place));
 	/* what changes from here on makes it void again */
 	known.of.relid = relid;
-	each_row(relid, learn, seen);
+	each_row(relid, learn, &l);
+	pfree(l.database);
 	for (int i = 0; i < PGW_SHARD_SLOTS; i++)
 		known.any_worked |= known.place[i] != ELSEWHERE;
 	known.whole = true;

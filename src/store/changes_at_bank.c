@@ -101,6 +101,7 @@ pgw_store_changes_due(TimestampTz now, int most, pg_uuid_t *out)
 			"SELECT DISTINCT n.transaction_id FROM pgw.notifications n"
 			" JOIN pgw.payment_transactions t ON t.transaction_id = n.transaction_id"
 			" WHERE n.change = 'waiting' AND t.status = 'Completed'"
+			" AND pgw.slot_is_worked(t.transaction_id)"
 			" AND (coalesce(n.next_look_at, n.recorded_at + " SOON_S ") <= $1"
 			/* before the clock was set back */
 			" OR n.next_look_at IS NULL AND n.recorded_at > clock_timestamp()) LIMIT $2",

@@ -136,11 +136,13 @@ pgw_store_evidence_waiting(TimestampTz before, int most, pg_uuid_t *out)
 
 	begin();
 	/*
-	 * the newest first: the oldest may wait for a person; what came before the clock was set back
+	 * Those of other shards' slots wait there, and would be in the way.
+	 * The newest first: the oldest may wait for a person; what came before the clock was set back
 	 * is not of the future
 	 */
 	if (SPI_execute_with_args("SELECT transaction_id FROM pgw.notifications WHERE evidence ="
-							  " 'waiting' AND (recorded_at < $1 OR recorded_at > clock_timestamp())"
+							  " 'waiting' AND pgw.slot_is_worked(transaction_id)"
+							  " AND (recorded_at < $1 OR recorded_at > clock_timestamp())"
 							  " ORDER BY notification_id DESC LIMIT $2",
 							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for evidence failed");

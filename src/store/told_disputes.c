@@ -226,6 +226,7 @@ pgw_store_disputes_due(TimestampTz before, int most, pg_uuid_t *out)
 			"SELECT DISTINCT n.transaction_id FROM pgw.notifications n"
 			" JOIN pgw.payment_transactions t ON t.transaction_id = n.transaction_id"
 			" WHERE n.dispute = 'waiting' AND t.status = 'Completed'"
+			" AND pgw.slot_is_worked(t.transaction_id)"
 			/* what came before the clock was set back is not of the future */
 			" AND (n.recorded_at < $1 OR n.recorded_at > clock_timestamp()) LIMIT $2",
 			2, types, args, NULL, true, 0) != SPI_OK_SELECT)

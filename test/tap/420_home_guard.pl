@@ -48,6 +48,7 @@ part($a, 'claims', sub {
 		like($err, $why, $name);
 	};
 	$refused->($a, "SELECT pgw.claim_slots('{[0,500]}')", qr/PW422: this database has payments in slots.*"slots" *: *"\{\[1023,1024\)\}".*HINT/s, 'slots that have payments are not left out');
+	$refused->($a, "INSERT INTO pgw.shard_slots (slot, shard) SELECT s, 'b' FROM generate_series(0, 1023) s", qr/PW422: slots of payments that were made in this database cannot/, 'nor are they told to be another shard\'s');
 	$refused->($a, "SELECT pgw.claim_slots('{[0,1024]}')", qr/PW400/, 'there are 1024 slots');
 	is(claim_slots($a, '{[0,1023]}', "'at first'"), 1024, 'all are claimed');
 	is(claim_slots($a, '{[0,1023]}'), 0, 'once');
@@ -159,13 +160,25 @@ part($a, 'copies', sub {
 	is(bank_ledger($bank)->{requests}, $asked, 'the bank was asked nothing');
 	$copy->stop('fast');
 
+	# a copy in the same server, under the same name
+	$b->safe_psql('postgres', 'CREATE DATABASE original');
+	pgw_setup($b, $bank, db => 'original');
+	is($b->safe_psql('original', "SELECT pgw.claim_slots('{[0,1023]}')"), 1024, 'another database of a server');
+	is($b->safe_psql('original', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 's9.original')), 'captured', '... is a shard of its own');
+	$b->safe_psql('postgres', 'CREATE DATABASE twin TEMPLATE original');
+	ok(wait_until(sub { ($b->psql('twin', 'SELECT pgw.resume_after_restore()'))[0] == 0 }), 'a copy of it in the same server goes on');
+	my ($rc, $out, $err) = $b->psql('twin', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 's9.original'));
+	like($err, qr/PW421/, '... and is home of nothing');
+	($rc, $out, $err) = $b->psql('twin', "\\set VERBOSITY verbose\nSELECT pgw.claim_slots('{[9,9]}')");
+	like($err, qr/PW422.*"slot": 9, "shard": "b"/s, '... nor can it claim what is the original\'s');
+
 	# a dump has the slots with it
 	my $dump = $a->basedir . '/dump';
 	$a->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $a->connstr('postgres') ], 'a dump');
 	$b->safe_psql('postgres', 'CREATE DATABASE restored');
 	$b->command_ok([ 'pg_restore', '--exit-on-error', '-d', $b->connstr('restored'), $dump ], '... is restored');
 	is($b->safe_psql('restored', 'SELECT count(*), count(*) FILTER (WHERE shard = $$a$$) FROM pgw.shard_slots'), '1024|1023', '... with its slots');
-	my ($rc, $out, $err) = $b->psql('restored', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 's9.dump'));
+	($rc, $out, $err) = $b->psql('restored', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 's9.dump'));
 	like($err, qr/PW421/, '... none of which is at home there');
 });
 
