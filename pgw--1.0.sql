@@ -2679,13 +2679,15 @@ $$
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions}'),
 		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{health,read_metrics,health_metrics,metric_families,metrics_text}'),
+		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{first_id,payment_statistics,payment_step_times}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{create_event_consumer,move_event_consumer,drop_event_consumer,read_events,commit_events}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
 			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank,'
 			'redeliver,test_webhook}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
-		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,alerts,webhook_deliveries}'),
+		('{operator,auditor}', 'SELECT', 'TABLE', NULL,
+			'{audit_transactions,audit_events,manual_reviews,alerts,payment_facts,payment_steps,webhook_deliveries}'),
 		('{operator,auditor,monitor}', 'SELECT', 'TABLE', NULL, '{metrics}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')
 	) g (levels, privilege, kind, column_name, names)
@@ -2987,6 +2989,153 @@ COMMENT ON VIEW pgw.alerts IS
 COMMENT ON COLUMN pgw.alerts.livemode IS
 	'Of the payment, else of the bank that it is about: does money move there? NULL: of neither, or it is gone.';
 
+-- For tools that draw pictures: a row for each payment, columns that stay. The conditions on grants do not depend on the
+-- row, so they are evaluated once for all of them.
+CREATE VIEW pgw.payment_facts WITH (security_barrier) AS
+SELECT p.payment_id, p.created_at, p.updated_at, p.livemode, p.merchant, p.currency, p.capture, p.status,
+	CASE WHEN p.status IN ('pending', 'in_review') THEN 'open' WHEN p.status IN ('declined', 'failed') THEN p.status::text
+		ELSE 'approved' END AS outcome,
+	coalesce(p.bank, t.bank) AS bank, p.card_brand, p.amount, p.authorized_amount, p.captured_amount, p.refunded_amount,
+	(SELECT count(*) FROM pgw.disputes d WHERE d.payment_id = p.payment_id) AS disputes,
+	coalesce(p.disputed_amount, 0) AS disputed_amount,
+	p.captured_amount + coalesce(p.bank_captured_amount, 0) - p.refunded_amount - coalesce(p.bank_refunded_amount, 0)
+		- coalesce(p.disputed_amount, 0) AS net_amount,
+	CASE WHEN p.status IN ('declined', 'failed') THEN t.error_class END AS error_class,
+	CASE WHEN p.status IN ('declined', 'failed') THEN t.error_code END AS error_code,
+	t.requests_sent, p.client_request_id, p.reference, p.transaction_id, t.correlation_id
+FROM pgw.payments p LEFT JOIN pgw.payment_transactions t ON t.transaction_id = p.transaction_id
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR p.merchant IN (SELECT m.merchant FROM pgw.merchants m JOIN pgw.access_grants g ON g.merchant IN ('', m.merchant)
+		WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.payment_facts IS
+	'One row for each payment of the merchants granted to an operator or auditor, flat, for BI tools: as it stands now. Ask '
+	'for a range of payment_id (pgw.first_id() makes one of a time) rather than of created_at: that has no index.';
+COMMENT ON COLUMN pgw.payment_facts.outcome IS
+	'approved (the bank has said yes, whatever became of it since), declined, failed (no decision), or open.';
+COMMENT ON COLUMN pgw.payment_facts.bank IS 'The bank that has the charge, or was asked for it last.';
+COMMENT ON COLUMN pgw.payment_facts.disputes IS 'How many disputes there were about it, inquiries included.';
+COMMENT ON COLUMN pgw.payment_facts.disputed_amount IS 'What disputes have taken of it, in minor units of the currency.';
+COMMENT ON COLUMN pgw.payment_facts.net_amount IS
+	'What is left of it, in minor units: captured, less what was refunded and what disputes have taken, also of what was done '
+	'at the bank without pgw.';
+COMMENT ON COLUMN pgw.payment_facts.error_class IS 'Of what was declined or has failed: whose affair the error is.';
+COMMENT ON COLUMN pgw.payment_facts.error_code IS 'Why it was declined or has failed, one of docs/errors.md.';
+COMMENT ON COLUMN pgw.payment_facts.requests_sent IS 'How many requests were sent to banks for the charge; more than one: it was retried.';
+
+CREATE FUNCTION pgw.first_id(at timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+	SELECT rpad(lpad(to_hex(floor(extract(epoch FROM greatest(least(at, '9999-01-01Z'), '1970-01-01Z')) * 1000)::bigint),
+		12, '0'), 32, '0')::uuid
+$$;
+COMMENT ON FUNCTION pgw.first_id(timestamptz) IS
+	'The smallest id that can have been made at this time: payment_id >= pgw.first_id(''2026-11-28'') is what began since '
+	'then, found by an index.';
+
+-- Ranges of ids and look-ups by keys, whatever the tables' statistics are.
+CREATE FUNCTION pgw.payment_statistics(since timestamptz, until timestamptz, bucket interval DEFAULT NULL, by text[] DEFAULT '{}',
+	OUT bucket_start timestamptz, OUT livemode boolean, OUT currency text, OUT merchant text, OUT bank text, OUT card_brand text,
+	OUT capture text, OUT payments bigint, OUT approved bigint, OUT declined bigint, OUT failed bigint, OUT open bigint,
+	OUT approval_rate numeric, OUT amount numeric, OUT approved_amount numeric, OUT captured_amount numeric, OUT refunded bigint,
+	OUT refunded_amount numeric, OUT disputed bigint, OUT disputed_amount numeric, OUT net_amount numeric, OUT declines jsonb,
+	OUT failures jsonb, OUT requests_sent numeric, OUT retried bigint, OUT retried_approved bigint, OUT retried_amount numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_custom_plan
+	SET jit = off SET work_mem = '64MB' AS
+$$
+#variable_conflict use_column
+DECLARE
+	faults text := concat_ws(', ',
+		CASE WHEN $1 IS NULL THEN '{"field": "since", "code": "required", "message": "must be a time"}' END,
+		CASE WHEN $2 IS NULL THEN '{"field": "until", "code": "required", "message": "must be a time"}' END,
+		CASE WHEN $1 >= $2 THEN '{"field": "until", "code": "out_of_range", "message": "must be later than since"}' END,
+		CASE WHEN $3 <= '0' OR extract(month FROM $3) <> 0 OR extract(year FROM $3) <> 0 THEN
+			'{"field": "bucket", "code": "out_of_range", "message": "must be longer than nothing, and without months and years"}' END,
+		CASE WHEN $4 IS NULL OR NOT $4 <@ '{merchant,bank,card_brand,capture}' THEN
+			'{"field": "by", "code": "unknown_value", "message": "must be of merchant, bank, card_brand and capture"}' END);
+BEGIN
+	IF faults <> '' THEN
+		RAISE EXCEPTION 'invalid arguments of pgw.payment_statistics()' USING ERRCODE = 'PW400', DETAIL = '[' || faults || ']';
+	END IF;
+	RETURN QUERY
+	WITH g AS (
+		SELECT CASE WHEN $3 IS NULL THEN $1 ELSE
+				date_bin($3, greatest(least(f.created_at, $2 - interval '1 microsecond'), $1), $1) END AS start,
+			f.livemode, f.currency, CASE WHEN 'merchant' = ANY ($4) THEN f.merchant END AS merchant,
+			CASE WHEN 'bank' = ANY ($4) THEN f.bank END AS bank, CASE WHEN 'card_brand' = ANY ($4) THEN f.card_brand END AS card_brand,
+			CASE WHEN 'capture' = ANY ($4) THEN f.capture::text END AS capture, f.outcome, f.error_code,
+			count(*) AS n, sum(f.amount) AS amount, sum(f.captured_amount) AS captured,
+			count(*) FILTER (WHERE f.refunded_amount > 0) AS refunded,
+			sum(f.refunded_amount) AS refunded_amount, count(*) FILTER (WHERE f.disputes > 0) AS disputed,
+			sum(f.disputed_amount) AS disputed_amount, sum(f.net_amount) AS net, sum(f.requests_sent) AS requests,
+			count(*) FILTER (WHERE f.requests_sent > 1) AS retried, sum(f.amount) FILTER (WHERE f.requests_sent > 1) AS retried_amount
+		FROM pgw.payment_facts f
+		WHERE f.payment_id >= pgw.first_id($1) AND f.payment_id < pgw.first_id($2)
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+	)
+	SELECT g.start, g.livemode, g.currency, g.merchant, g.bank, g.card_brand, g.capture, sum(g.n)::bigint,
+		coalesce(sum(g.n) FILTER (WHERE g.outcome = 'approved'), 0)::bigint,
+		coalesce(sum(g.n) FILTER (WHERE g.outcome = 'declined'), 0)::bigint,
+		coalesce(sum(g.n) FILTER (WHERE g.outcome = 'failed'), 0)::bigint, coalesce(sum(g.n) FILTER (WHERE g.outcome = 'open'), 0)::bigint,
+		round(coalesce(sum(g.n) FILTER (WHERE g.outcome = 'approved'), 0)
+			/ nullif(sum(g.n) FILTER (WHERE g.outcome IN ('approved', 'declined')), 0), 4),
+		sum(g.amount), coalesce(sum(g.amount) FILTER (WHERE g.outcome = 'approved'), 0), sum(g.captured), sum(g.refunded)::bigint,
+		sum(g.refunded_amount), sum(g.disputed)::bigint, sum(g.disputed_amount), sum(g.net),
+		coalesce(jsonb_object_agg(coalesce(g.error_code, 'unknown'), g.n) FILTER (WHERE g.outcome = 'declined'), '{}'),
+		coalesce(jsonb_object_agg(coalesce(g.error_code, 'unknown'), g.n) FILTER (WHERE g.outcome = 'failed'), '{}'),
+		coalesce(sum(g.requests), 0)::numeric, sum(g.retried)::bigint,
+		coalesce(sum(g.retried) FILTER (WHERE g.outcome = 'approved'), 0)::bigint,
+		coalesce(sum(g.retried_amount) FILTER (WHERE g.outcome = 'approved'), 0)
+	FROM g GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2 DESC, 3, 4, 5, 6, 7;
+END
+$$;
+COMMENT ON FUNCTION pgw.payment_statistics(timestamptz, timestamptz, interval, text[]) IS
+	'Figures of the payments that began from since until before until, as they stand now, of the caller''s '
+	'merchants: a row for each bucket, mode, '
+	'currency, and each value of what by names (merchant, bank, card_brand, capture).';
+
+CREATE VIEW pgw.payment_steps WITH (security_barrier) AS
+SELECT t.transaction_id, t.payment_id, t.livemode, t.merchant, t.kind, t.bank, s.step_order, s.previous_type, s.event_type,
+	s.occurred_at, s.ms
+FROM pgw.payment_transactions t
+CROSS JOIN LATERAL (
+	SELECT e.step_order, lag(e.event_type) OVER w AS previous_type, e.event_type, e.occurred_at,
+		date_part('epoch', e.occurred_at - lag(e.occurred_at) OVER w) * 1000 AS ms
+	FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id WINDOW w AS (ORDER BY e.step_order)) s
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR t.merchant IN (SELECT m.merchant FROM pgw.merchants m JOIN pgw.access_grants g ON g.merchant IN ('', m.merchant)
+		WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.payment_steps IS
+	'One row for each event of the attempts of the merchants granted to an operator or auditor, with the time since the one before: '
+	'for BI tools. Ask for a range of transaction_id.';
+COMMENT ON COLUMN pgw.payment_steps.previous_type IS 'The event before it, of the same attempt; NULL: this is the first.';
+COMMENT ON COLUMN pgw.payment_steps.ms IS 'The milliseconds since that one, by the server''s clock.';
+
+CREATE FUNCTION pgw.payment_step_times(since timestamptz, until timestamptz, OUT livemode boolean, OUT kind pgw.operation_kind,
+	OUT bank text, OUT step pgw.event_type, OUT next_step pgw.event_type, OUT n bigint,
+	OUT p50_ms double precision, OUT p95_ms double precision)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
+	SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	SET work_mem = '64MB' AS
+$$
+	SELECT s.livemode, s.kind, s.bank, s.previous_type, s.event_type, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY s.ms),
+		percentile_cont(0.95) WITHIN GROUP (ORDER BY s.ms)
+	FROM pgw.payment_steps s
+	WHERE s.transaction_id >= pgw.first_id($1) AND s.transaction_id < pgw.first_id($2) AND s.previous_type IS NOT NULL
+	GROUP BY 1, 2, 3, 4, 5 ORDER BY 1 DESC, 2, 3, count(*) DESC, 4, 5
+$$;
+COMMENT ON FUNCTION pgw.payment_step_times(timestamptz, timestamptz) IS
+	'How long it took from one event to the next, of the attempts that began from since until before until, of the caller''s '
+	'merchants.';
+
 -- A column that is a table's says what it says there. Where two tables have it, the one of the view's rows comes last.
 DO $$
 DECLARE
@@ -3003,6 +3152,10 @@ BEGIN
 			(2, 'pgw.audit_events', 'pgw.transaction_events'),
 			(1, 'pgw.audit_disputes', 'pgw.disputes'),
 			(1, 'pgw.manual_reviews', 'pgw.payment_transactions'),
+			(1, 'pgw.payment_steps', 'pgw.payment_transactions'),
+			(2, 'pgw.payment_steps', 'pgw.transaction_events'),
+			(1, 'pgw.payment_facts', 'pgw.payments'),
+			(2, 'pgw.payment_facts', 'pgw.payment_transactions'),
 			(1, 'pgw.alerts', 'pgw.alert_state')) v (n, of_view, of_table)
 		JOIN pg_attribute a ON a.attrelid = v.of_view AND a.attnum > 0
 		JOIN pg_attribute s ON s.attrelid = v.of_table AND s.attname = a.attname
