@@ -305,6 +305,7 @@ CREATE TABLE pgw.banks (
 	settings jsonb NOT NULL DEFAULT '{}',
 	livemode boolean NOT NULL DEFAULT true,
 	notification_secret text,
+	notification_login text,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE pgw.banks IS
@@ -340,6 +341,9 @@ COMMENT ON COLUMN pgw.banks.livemode IS
 COMMENT ON COLUMN pgw.banks.notification_secret IS
 	'The name of the file in pgw.secrets_dir that holds what its notifications are signed with, a value in each line: '
 	'any of them is good. NULL: none are taken.';
+COMMENT ON COLUMN pgw.banks.notification_login IS
+	'The name of the file in pgw.secrets_dir that holds the names and passwords by which its notifications may log in beside '
+	'their signature (HTTP Basic), name:password in each line: a second proof. NULL: there is none.';
 COMMENT ON COLUMN pgw.banks.created_at IS 'When the row was inserted.';
 
 -- Where webhooks go (docs/webhooks.md). What is sent is in section 8.
@@ -1090,6 +1094,9 @@ CREATE TABLE pgw.notifications (
 	next_look_at timestamptz,
 	dispute text CHECK (dispute IN ('waiting', 'used', 'agrees', 'unclear')),
 	dispute_says jsonb,
+	proof text CHECK (proof IN ('signature', 'login', 'both')),
+	may_change int,
+	next_match_at timestamptz,
 	received_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT notifications_once UNIQUE (bank, identity)
@@ -1098,7 +1105,9 @@ CREATE INDEX notifications_payment ON pgw.notifications (payment_id) WHERE payme
 CREATE INDEX notifications_evidence ON pgw.notifications (transaction_id) WHERE evidence IS NOT NULL;
 CREATE INDEX notifications_waiting ON pgw.notifications (notification_id) WHERE evidence = 'waiting';
 CREATE INDEX notifications_change ON pgw.notifications (transaction_id) WHERE change = 'waiting';
-CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id) WHERE amounts <> 'equal' AND NOT alerted;
+CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id)
+	WHERE amounts <> 'equal' AND NOT alerted AND transaction_id IS NOT NULL;
+CREATE INDEX notifications_unmatched ON pgw.notifications (next_match_at) WHERE next_match_at IS NOT NULL;
 CREATE INDEX notifications_dispute ON pgw.notifications (transaction_id) WHERE dispute = 'waiting';
 CREATE INDEX notifications_dispute_alert ON pgw.notifications (notification_id) WHERE dispute IN ('waiting', 'unclear') AND NOT alerted;
 COMMENT ON TABLE pgw.notifications IS
@@ -1126,7 +1135,8 @@ COMMENT ON COLUMN pgw.notifications.alerted IS 'True: people were told that the 
 COMMENT ON COLUMN pgw.notifications.payment_id IS 'The payment that it is about; NULL: none that is known here.';
 COMMENT ON COLUMN pgw.notifications.outcome IS
 	'asked: something of the payment is in doubt, and the worker asks the bank after the commit; nothing_open: nothing is; '
-	'unknown_payment: no payment of this bank has such an id or reference; evidence: the worker takes it as the bank''s answer; '
+	'unknown_payment: no payment of this bank has such an id or reference, or none yet (next_match_at); '
+	'evidence: the worker takes it as the bank''s answer; '
 	'change: it may tell of what was done at the bank without pgw, and the worker asks for the totals; dispute: it tells of one.';
 COMMENT ON COLUMN pgw.notifications.about IS 'Which operation it is the bank''s word on, at a bank that can be asked nothing; else NULL.';
 COMMENT ON COLUMN pgw.notifications.says IS 'approved: that operation is done; declined: it has failed.';
@@ -1143,6 +1153,11 @@ COMMENT ON COLUMN pgw.notifications.dispute IS
 	'It tells of a dispute. waiting: the worker will record it, once the payment is there and Completed; used: it was recorded; '
 	'agrees: all of it was known; unclear: it names none, or says another amount than before; NULL: it is about no dispute.';
 COMMENT ON COLUMN pgw.notifications.dispute_says IS 'What it says of it: a JSON object.';
+COMMENT ON COLUMN pgw.notifications.proof IS
+	'How it was proved to be the bank''s. signature; login: by name and password; both.';
+COMMENT ON COLUMN pgw.notifications.may_change IS 'While next_match_at is set: which of the changes at the bank it may tell of, as bits.';
+COMMENT ON COLUMN pgw.notifications.next_match_at IS
+	'Its payment is not known yet: when it is matched again. NULL: it is known, or its time is over.';
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
 COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
@@ -1152,6 +1167,7 @@ COMMENT ON INDEX pgw.notifications_change IS 'Of which payments the totals are s
 COMMENT ON INDEX pgw.notifications_dispute IS 'What was said of disputes and is not recorded yet.';
 COMMENT ON INDEX pgw.notifications_dispute_alert IS 'Those about disputes that a person should see.';
 COMMENT ON INDEX pgw.notifications_to_alert IS 'Those with another amount, of which people are still to be told.';
+COMMENT ON INDEX pgw.notifications_unmatched IS 'Those whose payment is not known yet, and that are matched again.';
 COMMENT ON CONSTRAINT notifications_once ON pgw.notifications IS 'Each notification is taken once, however often it is delivered.';
 
 -- How each stands; what led there is in the events of the payment's attempt.

@@ -70,6 +70,29 @@ same_amount(const PgwEvidence *a, const PgwEvidence *b)
 													   : strcmp(a->currency, b->currency) == 0);
 }
 
+/* No success that waits is left without a failure before it, and who has sent them is sure. */
+static bool
+is_proved_later(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEvidence *first)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const PgwEvidence *done = &rows[i];
+
+		if (!done->waiting || done->says != PGW_OUT_APPROVED || !is_beside(attempt, first, done))
+			continue;
+		for (int k = 0; k < n; k++)
+		{
+			const PgwEvidence *failed = &rows[k];
+
+			if (failed->says != PGW_OUT_APPROVED && is_beside(attempt, first, failed) &&
+				(!done->proved_twice || !failed->proved_twice || done->time == NULL ||
+				 failed->time == NULL || !pgw_evidence_later(done->time, failed->time)))
+				return false;
+		}
+	}
+	return true;
+}
+
 /* All that has come of the same request as the first. */
 static void
 get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEvidence *first,
@@ -83,6 +106,7 @@ get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEv
 	f->accepted = attempt->accepted_at != 0;
 	f->about = first->about;
 	f->of_former_bank = !is_of_bank(attempt, first);
+	f->proved_later = is_proved_later(attempt, rows, n, first);
 	for (int i = 0; i < n; i++)
 	{
 		bool approved = rows[i].says == PGW_OUT_APPROVED;
@@ -111,6 +135,22 @@ mark(const PgwAttempt *attempt, PgwEvidence *rows, int n, const PgwEvidence *fir
 			continue;
 		pgw_store_evidence_is(&rows[i].notification_id, becomes);
 		rows[i].waiting = false;
+	}
+}
+
+/* What a success that is believed has overtaken; people are told. */
+static void
+overtake_failures(const PgwAttempt *attempt, PgwStep *step, PgwEvidence *rows, int n,
+				  const PgwEvidence *first)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (!rows[i].waiting || rows[i].says == PGW_OUT_APPROVED ||
+			!is_beside(attempt, first, &rows[i]))
+			continue;
+		pgw_store_evidence_is(&rows[i].notification_id, "contradicts");
+		rows[i].waiting = false;
+		step->contradicted = true;
 	}
 }
 
@@ -272,6 +312,9 @@ judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwEvidence *rows, int 
 		case PGW_EVIDENCE_WAITS:
 			return false;
 		case PGW_EVIDENCE_DONE:
+			overtake_failures(attempt, step, rows, n, first);
+			take(attempt, step, bank, first_of(attempt, rows, n, first, what), what);
+			return true;
 		case PGW_EVIDENCE_FAILED:
 		case PGW_EVIDENCE_REVERSED:
 			take(attempt, step, bank, first_of(attempt, rows, n, first, what), what);

@@ -227,6 +227,7 @@ read_bank(Generation *g, PgwReader *r, BankEntry *e)
 	b->currencies = pgw_reader_text_array(r, "currencies");
 	b->token_scope = pgw_reader_text(r, "token_scope");
 	b->notification_secret = pgw_reader_text(r, "notification_secret");
+	b->notification_login = pgw_reader_text(r, "notification_login");
 	e->named = find_connector(g, pgw_reader_text(r, "connector"));
 	b->connector = e->named != NULL ? e->named->connector : NULL;
 	pgw_config_read_limits(r, b);

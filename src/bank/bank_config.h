@@ -40,6 +40,8 @@ typedef struct PgwBank
 	char *token_scope;
 	/* file under pgw.secrets_dir that its notifications are checked with; NULL: none are taken */
 	char *notification_secret;
+	/* ... that a second proof of them is checked with; NULL: there is none */
+	char *notification_login;
 	/* whose ledger the bank's ids of charges belong to: two rows may share one */
 	char account[64];
 	char *settings; /* JSON text */

@@ -34,30 +34,24 @@
 #include "base/new_id.h"
 #include "client_api/bounded_call.h"
 #include "core/base/mutant.h"
-#include "core/base/uuid7.h"
 #include "core/notification/given_headers.h"
 #include "core/notification/notification_verdict.h"
-#include "core/payment/reported_by_bank.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
 #include "exchange/log_rate.h"
+#include "notified/match_notification.h"
+#include "notified/unknown_payment.h"
 #include "observe/metrics.h"
 #include "sql_function/arguments.h"
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/require_version.h"
-#include "store/bank_references.h"
 #include "store/told_disputes.h"
-#include "store/said_by_bank.h"
-#include "store/find_attempts.h"
 #include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_receive_notification_1_0);
 
-#define MAX_SEARCHED 10000 /* attempts in doubt: some ten milliseconds */
-/* a retry takes an attempt over once, hardly ever twice */
-#define READ_TRIES 10
 
 typedef struct Received
 {
@@ -71,20 +65,10 @@ typedef struct Received
 	PgwNotificationVerdict answer; /* to all of them */
 	/* what becomes of one, in turn: of the last one in the end */
 	PgwNotificationVerdict verdict;
+	PgwProof proof;
 	PgwNotification said;
 	pg_uuid_t notification_id;
-	bool has_payment;
-	pg_uuid_t payment_id;
-	pg_uuid_t transaction_id; /* the attempt that it names */
-	PgwSaidAmount amounts;
-	const PgwAttempt *in_doubt; /* of that payment, at this bank */
-	int nin_doubt;
-	const char *outcome;
-	bool dispute; /* it tells of one; transaction_id is the charge's, where that is known */
-	bool change;  /* it may tell of what was done at the bank without pgw: transaction_id is the
-				   * charge's */
-	const char
-		*request_key; /* it is the bank's word on this request of the attempt; NULL: on none */
+	PgwMatch match;
 } Received;
 
 static void
@@ -113,26 +97,45 @@ get_arguments(FunctionCallInfo fcinfo, Received *r)
 /* ---------------------------------------------------------------- is it the bank's? */
 
 static void
-judge_by_secret(Received *r, const PgwBank *bank, const PgwArrived *arrived)
+tell_of_file(const PgwBank *bank, const char *file, PgwSecretFault fault)
 {
 	uint64 more;
-	PgwSecretSeen seen;
-	PgwSecretFault fault;
-	PgwSecret *secret =
-		pgw_secret_read(bank->notification_secret, PGW_SECRET_FORM_LIST, &seen, &fault);
 
-	/* without one it is said that there is none */
-	r->n = pgw_notification_judge(bank->connector, arrived, pgw_secret_values(secret),
-								  bank->livemode, r->judged);
-	pgw_secret_free(secret);
 	/* anybody can cause it */
-	if (secret != NULL || r->judged[0].verdict != PGW_NOTIFICATION_NO_SECRET ||
-		!pgw_log_due("notification secret", bank->name, &more))
+	if (!pgw_log_due("notification secret", bank->name, &more))
 		return;
 	ereport(LOG, (errmsg("pgw: the notifications of bank \"%s\" cannot be checked: %s", bank->name,
 						 pgw_secret_fault_text(fault)),
-				  errdetail("File \"%s\" in pgw.secrets_dir.", bank->notification_secret),
-				  pgw_log_more(more)));
+				  errdetail("File \"%s\" in pgw.secrets_dir.", file), pgw_log_more(more)));
+}
+
+static void
+judge_by_secret(Received *r, const PgwBank *bank, const PgwArrived *arrived)
+{
+	PgwSecretSeen seen;
+	PgwSecretFault fault;
+	PgwSecretFault login_fault = PGW_SECRET_FINE;
+	PgwSecret *login = NULL;
+	PgwSecret *secret =
+		pgw_secret_read(bank->notification_secret, PGW_SECRET_FORM_LIST, &seen, &fault);
+
+	if (bank->notification_login != NULL)
+		login =
+			pgw_secret_read(bank->notification_login, PGW_SECRET_FORM_LIST, &seen, &login_fault);
+	/* without one it is said that there is none */
+	if (login_fault != PGW_SECRET_FINE)
+		r->judged[0].verdict = PGW_NOTIFICATION_NO_SECRET;
+	else
+		r->n = pgw_notification_judge(bank->connector, arrived, pgw_secret_values(secret),
+									  pgw_secret_values(login), bank->livemode, r->judged);
+	pgw_secret_free(login);
+	pgw_secret_free(secret);
+	if (r->judged[0].verdict != PGW_NOTIFICATION_NO_SECRET)
+		return;
+	if (login_fault != PGW_SECRET_FINE)
+		tell_of_file(bank, bank->notification_login, login_fault);
+	else if (secret == NULL)
+		tell_of_file(bank, bank->notification_secret, fault);
 }
 
 static void
@@ -141,7 +144,8 @@ judge(Received *r, const PgwBank *bank, const PgwArrived *arrived)
 	if (pgw_notification_needs_secret(bank->connector))
 		judge_by_secret(r, bank, arrived);
 	else
-		r->n = pgw_notification_judge(bank->connector, arrived, NULL, bank->livemode, r->judged);
+		r->n =
+			pgw_notification_judge(bank->connector, arrived, NULL, NULL, bank->livemode, r->judged);
 }
 
 /* The bank that it comes from; NULL: the answer is there already. */
@@ -187,243 +191,7 @@ look_at(Received *r, const PgwBank *bank)
 	pgw_given_headers_end(headers);
 }
 
-/* ---------------------------------------------------------------- what is it about? */
-
-static bool
-is_at(const PgwBank *bank, const PgwAttempt *attempt)
-{
-	return attempt->bank != NULL && strcmp(attempt->bank, bank->name) == 0;
-}
-
-static bool
-is_of(const PgwBank *bank, const pg_uuid_t *id, PgwAttempt *attempt)
-{
-	return pgw_store_attempt_by_id(id, attempt) && is_at(bank, attempt);
-}
-
-/*
- * A reference that the bank was told otherwise than as 32 digits can be found only by writing each
- * of ours so: only what is in doubt matters, and of that as much as does not hold up the endpoint.
- * false: none, or two are called so.
- */
-static bool
-find_told(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
-{
-	pg_uuid_t *ids;
-	int n = r->said.reference[0] != '\0' ? pgw_store_in_doubt(bank->name, MAX_SEARCHED, &ids) : 0;
-	int found = 0;
-
-	for (int i = 0; i < n && found < 2; i++)
-	{
-		PgwAttempt one;
-		const PgwBank *asked;
-
-		if (!is_of(bank, &ids[i], &one) || one.own_request.key == NULL)
-			continue;
-		asked = pgw_config_bank_of(one.bank, one.bank_version, NULL);
-		if (asked == NULL || asked->connector == NULL ||
-			!pgw_notification_names(asked->connector, &r->said, one.own_request.key))
-			continue;
-		*attempt = one;
-		found++;
-	}
-	return found == 1;
-}
-
-/* By our reference, which is the attempt's own id; else by the bank's id of the charge. */
-static bool
-find_exactly(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
-{
-	pg_uuid_t id;
-
-	if (strlen(r->said.reference) == 2 * UUID_LEN &&
-		pgw_uuid_from_text(r->said.reference, id.data) && is_of(bank, &id, attempt))
-		return true;
-	return r->said.bank_reference[0] != '\0' &&
-		   pgw_store_reference_attempt(bank->account, r->said.bank_reference, &id) &&
-		   is_of(bank, &id, attempt);
-}
-
-/*
- * ... else by our reference as this bank has it, which is a search: not for anybody who knows the
- * endpoint.
- */
-static bool
-find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
-{
-	return find_exactly(r, bank, attempt) ||
-		   (r->verdict != PGW_NOTIFICATION_HINT && find_told(r, bank, attempt));
-}
-
-/* ... else by the dispute, of which an earlier notification has named the charge. */
-static bool
-find_by_dispute(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
-{
-	pg_uuid_t id;
-
-	return r->dispute && r->said.dispute.id[0] != '\0' &&
-		   pgw_store_dispute_attempt(bank->account, r->said.dispute.id, &id) &&
-		   is_of(bank, &id, attempt);
-}
-
-/* The bank may have approved less than was asked for, and said so. */
-static PgwSaidAmount
-compare_amount(const Received *r, const PgwAttempt *attempt)
-{
-	PgwSaidAmount asked =
-		pgw_notification_compare_amount(&r->said, attempt->amount, attempt->currency);
-
-	if (asked != PGW_SAID_UNEQUAL ||
-		(attempt->approved_amount == 0 && attempt->approved_currency == NULL))
-		return asked;
-	return pgw_notification_compare_amount(
-		&r->said, attempt->approved_amount != 0 ? attempt->approved_amount : attempt->amount,
-		attempt->approved_currency != NULL ? attempt->approved_currency : attempt->currency);
-}
-
-/* ---------------------------------------------------------------- the bank's word */
-
-static bool
-is_named(const Received *r, const PgwBank *bank, const char *key)
-{
-	return key != NULL && pgw_notification_is_about(bank->connector, &r->said, key);
-}
-
-/*
- * Which request of the payment it is about, by our own reference of that and nothing else.  One
- * that names the payment only may be of what somebody has done at the bank itself.
- */
-static void
-find_request(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
-{
-	const PgwAttempt *subject = NULL;
-
-	if (!r->said.is_evidence)
-		return;
-	for (int i = 0; i < n && subject == NULL; i++)
-	{
-		if (is_at(bank, &attempts[i]) &&
-			is_named(r, bank, pgw_store_evidence_key(&attempts[i], r->said.about)))
-			subject = &attempts[i];
-	}
-	if (subject == NULL)
-		return;
-	r->transaction_id = subject->transaction_id;
-	r->amounts = compare_amount(r, subject);
-	r->request_key = pgw_store_evidence_key(subject, r->said.about);
-	r->outcome = "evidence";
-}
-
-/*
- * A charge that is kept, or may yet be: how it stands at the bank is asked once it is at rest.  Of
- * what every payment's own steps cause nothing is asked.
- */
-static void
-find_change(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
-{
-	for (int i = 0; i < n && r->said.changes != 0; i++)
-	{
-		const PgwAttempt *charge = &attempts[i];
-		PgwPayment p;
-
-		if (charge->kind != PGW_KIND_PAYMENT || !is_at(bank, charge) || charge->given_up ||
-			charge->status == PGW_REFUNDING || charge->status == PGW_REQUIRES_MANUAL_REVIEW)
-			continue;
-		if (charge->status == PGW_COMPLETED &&
-			(!pgw_store_payment_by_id(&charge->payment_id, &p) ||
-			 !pgw_report_change_matters(r->said.changes, p.status)))
-			continue;
-		r->change = true;
-		r->transaction_id = charge->transaction_id;
-		r->outcome = "change";
-	}
-}
-
-/*
- * The charge that is disputed: the payment's, or if pgw has not kept one, that which was found.
- * The worker records it, once it is Completed.
- */
-static void
-find_disputed(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
-{
-	r->dispute = true;
-	r->amounts = PGW_SAID_NOTHING;
-	r->outcome = "dispute";
-	for (int i = 0; i < n; i++)
-	{
-		if (attempts[i].kind == PGW_KIND_PAYMENT && is_at(bank, &attempts[i]) &&
-			attempts[i].status == PGW_COMPLETED)
-			r->transaction_id = attempts[i].transaction_id;
-	}
-}
-
-/*
- * All attempts of the payment that it is of.  A retry may take it over between our two reads: then
- * it is of another payment, and read again.  That it cannot be for ever: each time a caller comes
- * with the same id, and at most one of them can keep it.
- */
-static int
-attempts_beside(const PgwBank *bank, PgwAttempt *attempt, PgwAttempt **attempts)
-{
-	pg_uuid_t id = attempt->transaction_id;
-
-	PGW_DEBUG_POINT("notification_attempt_read");
-	for (int tries = 0; tries < READ_TRIES; tries++)
-	{
-		int n = pgw_store_attempts(&attempt->payment_id, attempts);
-
-		for (int i = 0; i < n; i++)
-		{
-			if (memcmp(&(*attempts)[i].transaction_id, &id, sizeof(id)) == 0)
-				return n;
-		}
-		if (PGW_MUTATED(NOTIFIED_TAKEN_OVER) || !is_of(bank, &id, attempt))
-			break;
-		CHECK_FOR_INTERRUPTS();
-	}
-	return 0;
-}
-
-/* What of the payment is in doubt: about nothing else could the bank say anything that matters. */
-static void
-find_payment(Received *r, const PgwBank *bank)
-{
-	PgwAttempt *attempts;
-	PgwAttempt attempt;
-	int n;
-
-	r->outcome = "unknown_payment";
-	/* of a hint nothing is recorded: the connector has none */
-	r->dispute = r->said.dispute.steps != 0;
-	if (!find_attempt(r, bank, &attempt) && !find_by_dispute(r, bank, &attempt))
-		return;
-	n = attempts_beside(bank, &attempt, &attempts);
-	r->has_payment = true;
-	r->payment_id = attempt.payment_id;
-	r->transaction_id = attempt.transaction_id;
-	r->amounts = compare_amount(r, &attempt);
-	r->outcome = "nothing_open";
-	if (r->dispute)
-	{
-		find_disputed(r, bank, attempts, n);
-		return;
-	}
-	find_request(r, bank, attempts, n);
-	if (r->request_key != NULL)
-		return;
-	find_change(r, bank, attempts, n);
-	r->in_doubt = attempts;
-	for (int i = 0; i < n; i++)
-	{
-		bool open = attempts[i].status == PGW_BANK_UNKNOWN ||
-					(attempts[i].status == PGW_SAVED && attempts[i].accepted_at != 0);
-
-		if (open && is_at(bank, &attempts[i]))
-			attempts[r->nin_doubt++] = attempts[i];
-	}
-	if (r->nin_doubt > 0)
-		r->outcome = "asked";
-}
+/* ---------------------------------------------------------------- the signal */
 
 /*
  * After the commit.  The id that a hint names is anybody's: only what pgw itself has of a charge is
@@ -432,11 +200,12 @@ find_payment(Received *r, const PgwBank *bank)
 static void
 have_it_asked(const Received *r)
 {
-	if (r->request_key != NULL || r->change || (r->dispute && r->has_payment))
-		pgw_commit_signal_add_notified(&r->transaction_id, "");
-	for (int i = 0; i < r->nin_doubt; i++)
-		pgw_commit_signal_add_notified(&r->in_doubt[i].transaction_id,
-									   r->in_doubt[i].kind == PGW_KIND_PAYMENT &&
+	if (r->match.request_key != NULL || r->match.change ||
+		(r->match.dispute && r->match.has_payment))
+		pgw_commit_signal_add_notified(&r->match.transaction_id, "");
+	for (int i = 0; i < r->match.nin_doubt; i++)
+		pgw_commit_signal_add_notified(&r->match.in_doubt[i].transaction_id,
+									   r->match.in_doubt[i].kind == PGW_KIND_PAYMENT &&
 											   r->verdict != PGW_NOTIFICATION_HINT
 										   ? r->said.bank_reference
 										   : "");
@@ -455,7 +224,7 @@ text_or_null(const char *text, char *isnull)
 static const char *
 becomes_of_dispute(const Received *r)
 {
-	if (!r->dispute)
+	if (!r->match.dispute)
 		return "";
 	return r->said.dispute.id[0] != '\0' ? "waiting" : "unclear";
 }
@@ -465,13 +234,20 @@ static bool
 insert(Received *r, const PgwBank *bank)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {UUIDOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,        TEXTOID,
-				   TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID, TEXTOID, TIMESTAMPTZOID, UUIDOID,
-				   TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,        TEXTOID};
-	const char *amounts = pgw_said_amount_name(r->amounts);
+	Oid types[] = {UUIDOID,        TEXTOID, BOOLOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+				   TEXTOID,        TEXTOID, TEXTOID,        UUIDOID, TEXTOID, INT8OID, TEXTOID,
+				   TIMESTAMPTZOID, UUIDOID, TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+				   TEXTOID,        INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID};
+	/* it is matched later, with what it says; one that names nothing never could be */
+	bool waits = !r->match.has_payment &&
+				 (r->said.reference[0] != '\0' || r->said.bank_reference[0] != '\0' ||
+				  (r->match.dispute && r->said.dispute.id[0] != '\0'));
+	/* without a payment only that it cannot be read is known */
+	const char *amounts = pgw_said_amount_name(
+		waits && r->said.amount_unreadable ? PGW_SAID_UNREADABLE : r->match.amounts);
 	Datum values[lengthof(types)];
-	char nulls[] = "                        "; /* one for each */
-	bool is_word = r->request_key != NULL;
+	char nulls[] = "                           "; /* one for each */
+	bool is_word = r->match.request_key != NULL || (waits && r->said.is_evidence);
 	bool inserted;
 
 	values[0] = UUIDPGetDatum(&r->notification_id);
@@ -484,24 +260,30 @@ insert(Received *r, const PgwBank *bank)
 	values[7] = text_or_null(r->said.time, &nulls[7]);
 	values[8] = text_or_null(r->said.bank_reference, &nulls[8]);
 	values[9] = text_or_null(r->said.reference, &nulls[9]);
-	values[10] = UUIDPGetDatum(&r->payment_id);
-	nulls[10] = r->has_payment ? ' ' : 'n';
-	values[11] = CStringGetTextDatum(r->outcome);
+	values[10] = UUIDPGetDatum(&r->match.payment_id);
+	nulls[10] = r->match.has_payment ? ' ' : 'n';
+	values[11] = CStringGetTextDatum(r->match.outcome);
 	values[12] = Int64GetDatum(r->said.amount);
 	nulls[12] = r->said.has_amount ? ' ' : 'n';
 	values[13] = text_or_null(r->said.currency, &nulls[13]);
 	values[14] = TimestampTzGetDatum(r->at);
-	values[15] = UUIDPGetDatum(&r->transaction_id);
-	nulls[15] = r->has_payment ? ' ' : 'n';
+	values[15] = UUIDPGetDatum(&r->match.transaction_id);
+	nulls[15] = r->match.has_payment ? ' ' : 'n';
 	values[16] = text_or_null(amounts != NULL ? amounts : "", &nulls[16]);
 	values[17] = text_or_null(is_word ? pgw_op_name(r->said.about) : "", &nulls[17]);
 	values[18] = text_or_null(is_word ? pgw_outcome_name(r->said.says) : "", &nulls[18]);
-	values[19] = text_or_null(is_word ? r->request_key : "", &nulls[19]);
-	values[20] = text_or_null(is_word ? "waiting" : "", &nulls[20]);
-	values[21] = text_or_null(r->change ? "waiting" : "", &nulls[21]);
-	values[22] = text_or_null(becomes_of_dispute(r), &nulls[22]);
-	values[23] =
-		text_or_null(r->dispute ? pgw_store_said_dispute_text(&r->said.dispute) : "", &nulls[23]);
+	values[19] = text_or_null(!waits && is_word ? r->match.request_key : "", &nulls[19]);
+	values[20] = text_or_null(!waits && is_word ? "waiting" : "", &nulls[20]);
+	values[21] = text_or_null(r->match.change ? "waiting" : "", &nulls[21]);
+	values[22] = Int32GetDatum((int32) r->said.changes);
+	nulls[22] = waits && r->said.changes != 0 ? ' ' : 'n';
+	values[23] = TimestampTzGetDatum(pgw_unknown_payment_first(pgw_now()));
+	nulls[23] = waits && !PGW_MUTATED(UNKNOWN_FORGOTTEN) ? ' ' : 'n';
+	values[24] = text_or_null(becomes_of_dispute(r), &nulls[24]);
+	values[25] = text_or_null(r->match.dispute ? pgw_store_said_dispute_text(&r->said.dispute) : "",
+							  &nulls[25]);
+	values[26] =
+		text_or_null(r->proof != PGW_PROVED_BY_NOTHING ? pgw_proof_name(r->proof) : "", &nulls[26]);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
@@ -510,9 +292,9 @@ insert(Received *r, const PgwBank *bank)
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
 			" amount, currency, received_at, transaction_id, amounts, about, says, request_key,"
-			" evidence, change, dispute, dispute_says)"
+			" evidence, change, may_change, next_match_at, dispute, dispute_says, proof)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-			" $18, $19, $20, $21, $22, $23, $24::jsonb)"
+			" $18, $19, $20, $21, $22, $23, $24, $25, $26::jsonb, $27)"
 			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
 			lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
@@ -540,16 +322,13 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 {
 	r->notification_id = *id;
 	r->verdict = judged->verdict;
+	r->proof = judged->proof;
 	r->said = judged->said;
-	r->has_payment = r->change = r->dispute = false;
-	r->request_key = NULL;
-	r->amounts = PGW_SAID_NOTHING;
-	r->in_doubt = NULL;
-	r->nin_doubt = 0;
+	memset(&r->match, 0, sizeof(r->match));
 	if (r->verdict == PGW_NOTIFICATION_ACCEPTED || r->verdict == PGW_NOTIFICATION_HINT)
 	{
 		pgw_tables_lock(pgw_bounded_call_deadline());
-		find_payment(r, bank);
+		pgw_match_notification(&r->said, r->verdict == PGW_NOTIFICATION_HINT, bank, &r->match);
 		if (r->verdict == PGW_NOTIFICATION_HINT || insert(r, bank))
 			have_it_asked(r);
 		else

@@ -121,12 +121,13 @@ pgw_alert_odd_notifications(PgwOddNotification **out)
 	*out = NULL;
 	pgw_table_need("notifications", RowExclusiveLock);
 	pgw_statements_begin();
-	if (SPI_execute("UPDATE pgw.notifications SET alerted = true WHERE notification_id IN ("
-					"SELECT notification_id FROM pgw.notifications WHERE amounts <> 'equal' AND NOT"
-					" alerted ORDER BY notification_id LIMIT " CppAsString2(
-						AGED_MAX_PER_STATE) " FOR UPDATE SKIP LOCKED)"
-											" RETURNING transaction_id, bank, amounts",
-					false, 0) != SPI_OK_UPDATE_RETURNING)
+	if (SPI_execute(
+			"UPDATE pgw.notifications SET alerted = true WHERE notification_id IN ("
+			"SELECT notification_id FROM pgw.notifications WHERE amounts <> 'equal' AND NOT"
+			" alerted AND transaction_id IS NOT NULL ORDER BY notification_id LIMIT " CppAsString2(
+				AGED_MAX_PER_STATE) " FOR UPDATE SKIP LOCKED)"
+									" RETURNING transaction_id, bank, amounts",
+			false, 0) != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "the look for odd notifications failed");
 	n = (int) SPI_processed;
 	if (n > 0)

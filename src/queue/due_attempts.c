@@ -153,12 +153,18 @@ pgw_due_add(const uint8 *transaction_id)
 }
 
 void
-pgw_due_add_notified(const pg_uuid_t *transaction_id)
+pgw_due_add_notified(const pg_uuid_t *transaction_id, const char *bank_reference)
 {
+	PgwWorkItem *workitem;
 	bool found;
 
-	if (!pgw_call_under_way(transaction_id))
-		add(transaction_id, &found)->step.bank_spoke = true;
+	if (pgw_call_under_way(transaction_id))
+		return;
+	workitem = add(transaction_id, &found);
+	workitem->step.bank_spoke = true;
+	if (bank_reference[0] != '\0')
+		strlcpy(workitem->step.said_reference, bank_reference,
+				sizeof(workitem->step.said_reference));
 }
 
 bool

@@ -26,8 +26,11 @@ extern void pgw_due_take_signals(bool *rescan);
  */
 extern bool pgw_due_add(const uint8 *transaction_id);
 
-/* ... of which a bank has spoken by itself, and that was not followed up yet. */
-extern void pgw_due_add_notified(const pg_uuid_t *transaction_id);
+/*
+ * ... of which a bank has spoken by itself, and that was not followed up yet; its id of the charge,
+ * or "".
+ */
+extern void pgw_due_add_notified(const pg_uuid_t *transaction_id, const char *bank_reference);
 
 /*
  * Add an attempt that has expired unsent: it is visited now, even if it waits for room at its bank.

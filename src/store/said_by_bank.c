@@ -70,6 +70,8 @@ read_row(HeapTuple row, TupleDesc desc, MemoryContext context, PgwEvidence *e)
 	e->identity = text_at(row, desc, 10, context);
 	/* of one that stands there and is none, nothing else is kept */
 	e->amount_unreadable = SPI_getvalue(row, desc, 11)[0] == 't';
+	e->proved_twice = SPI_getvalue(row, desc, 12)[0] == 't';
+	e->time = text_at(row, desc, 13, context);
 }
 
 int
@@ -83,7 +85,8 @@ pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out)
 	begin();
 	if (SPI_execute_with_args(
 			"SELECT notification_id, about, says, request_key, evidence, bank_reference, amount,"
-			" currency, bank, identity, coalesce(amounts = 'unreadable', false)"
+			" currency, bank, identity, coalesce(amounts = 'unreadable', false),"
+			" coalesce(proof = 'both', false), bank_time"
 			" FROM pgw.notifications WHERE transaction_id = $1 AND evidence IS NOT NULL"
 			" ORDER BY evidence = 'waiting' DESC, notification_id LIMIT $2 FOR UPDATE SKIP LOCKED",
 			2, types, args, NULL, false, 0) != SPI_OK_SELECT)

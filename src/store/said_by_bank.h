@@ -30,7 +30,9 @@ typedef struct PgwEvidence
 	bool has_amount;
 	bool amount_unreadable;
 	int64 amount;
-	char *currency; /* NULL: none */
+	char *currency;    /* NULL: none */
+	bool proved_twice; /* by its signature, and by a name and a password */
+	char *time;        /* when it happened, as the bank writes it; NULL: it does not say */
 } PgwEvidence;
 
 /*

@@ -322,6 +322,30 @@ check_bank_limits(PgwJsonWriter *faults, HeapTuple new, TupleDesc desc)
 		pgw_rule_fault(faults, "settings", "must be a JSON object");
 }
 
+/* The files that a session reads: a backend must never read the bank's key. */
+static void
+check_notification_files(PgwJsonWriter *faults, HeapTuple new, TupleDesc desc, const char *secret)
+{
+	char *signs = pgw_trigger_text(new, desc, "notification_secret");
+	char *login = pgw_trigger_text(new, desc, "notification_login");
+	const char *message;
+
+	if (signs != NULL && (message = pgw_rule_secret_fault(signs)) != NULL)
+		pgw_rule_fault(faults, "notification_secret", message);
+	if (signs != NULL && secret != NULL && strcmp(signs, secret) == 0)
+		pgw_rule_fault(faults, "notification_secret",
+					   "must be another file than that of the bank's key");
+	if (login == NULL)
+		return;
+	if ((message = pgw_rule_secret_fault(login)) != NULL)
+		pgw_rule_fault(faults, "notification_login", message);
+	if (signs == NULL)
+		pgw_rule_fault(faults, "notification_login",
+					   "is a second proof: needs notification_secret beside it");
+	else if (strcmp(login, signs) == 0 || (secret != NULL && strcmp(login, secret) == 0))
+		pgw_rule_fault(faults, "notification_login", "must be another file than the bank's others");
+}
+
 static void
 check_bank(HeapTuple new, TupleDesc desc)
 {
@@ -331,7 +355,6 @@ check_bank(HeapTuple new, TupleDesc desc)
 	char *connector = pgw_trigger_text(new, desc, "connector");
 	char *url = pgw_trigger_text(new, desc, "base_url");
 	char *secret = pgw_trigger_text(new, desc, "secret");
-	char *signs = pgw_trigger_text(new, desc, "notification_secret");
 	bool judged;
 
 	pgw_json_begin(&faults);
@@ -357,12 +380,7 @@ check_bank(HeapTuple new, TupleDesc desc)
 		pgw_rule_fault(&faults, "base_url", message);
 	if (secret != NULL && (message = pgw_rule_secret_fault(secret)) != NULL)
 		pgw_rule_fault(&faults, "secret", message);
-	if (signs != NULL && (message = pgw_rule_secret_fault(signs)) != NULL)
-		pgw_rule_fault(&faults, "notification_secret", message);
-	/* a backend reads the one, and never the other */
-	if (signs != NULL && secret != NULL && strcmp(signs, secret) == 0)
-		pgw_rule_fault(&faults, "notification_secret",
-					   "must be another file than that of the bank's key");
+	check_notification_files(&faults, new, desc, secret);
 	if (secret == NULL && connector != NULL && check_function_bodies &&
 		(message = secret_needed(connector)) != NULL)
 		pgw_rule_fault(&faults, "secret", message);

@@ -17,6 +17,7 @@
 #include "database/late_events.h"
 #include "database/watch_locks.h"
 #include "exchange/event_fence.h"
+#include "notified/unknown_payment.h"
 #include "observe/notification_alerts.h"
 #include "queue/due_attempts.h"
 #include "store/changes_at_bank.h"
@@ -186,6 +187,8 @@ typedef struct Waiting
 	pg_uuid_t changed[EVIDENCE_MOST];
 	int ndisputed;
 	pg_uuid_t disputed[EVIDENCE_MOST];
+	int nfound;
+	PgwMatched found[EVIDENCE_MOST];
 } Waiting;
 
 static void
@@ -209,14 +212,19 @@ visit_waiting(PgwHousekeeping *h, TimestampTz now)
 	h->next_evidence = TimestampTzPlusMilliseconds(now, EVIDENCE_MS);
 	w.before = TimestampTzPlusMilliseconds(now, -EVIDENCE_AGE_MS);
 	w.n = w.nchanged = w.ndisputed = 0;
+	/* first, so that what is evidence by now is found below */
+	w.nfound = pgw_unknown_payments_match(now, w.found, EVIDENCE_MOST);
 	if (pgw_batch_transaction(find_waiting, &w, false, NULL) != PGW_BATCH_DONE)
 		return;
 	for (int i = 0; i < w.n && !pgw_due_list_full(); i++)
 		(void) pgw_due_add(w.ids[i].data);
 	for (int i = 0; i < w.nchanged && !pgw_due_list_full(); i++)
-		pgw_due_add_notified(&w.changed[i]);
+		pgw_due_add_notified(&w.changed[i], "");
 	for (int i = 0; i < w.ndisputed && !pgw_due_list_full(); i++)
-		pgw_due_add_notified(&w.disputed[i]);
+		pgw_due_add_notified(&w.disputed[i], "");
+	/* after the commit: their rows say what follows */
+	for (int i = 0; i < w.nfound && !pgw_due_list_full(); i++)
+		pgw_due_add_notified(&w.found[i].transaction_id, w.found[i].bank_reference);
 }
 
 void

@@ -106,7 +106,7 @@ static void
 check_items(const PgwConnector *c, const PgwArrived *a, const PgwSecretValues *secrets)
 {
 	static PgwJudged judged[PGW_NOTIFICATION_MAX_ITEMS];
-	int n = pgw_notification_judge(c, a, secrets, true, judged);
+	int n = pgw_notification_judge(c, a, secrets, NULL, true, judged);
 
 	if (n < 1 || n > PGW_NOTIFICATION_MAX_ITEMS)
 		abort();

@@ -219,7 +219,7 @@ verdict(const char *code, const char *success, const char *live, const char *sig
 		"\"value\":1000},\"eventCode\":\"%s\",\"success\":\"%s\",\"additionalData\":{"
 		"\"hmacSignature\":\"%s\"}}}]}",
 		live, code, success, signature);
-	assert_int_equal(pgw_notification_judge(adyen, &a, &secrets, false, out), 1);
+	assert_int_equal(pgw_notification_judge(adyen, &a, &secrets, NULL, false, out), 1);
 	*said = out[0].said;
 	return out[0].verdict;
 }

@@ -118,6 +118,71 @@ test_second_word(void **state)
 	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
 }
 
+/* ... which was proved twice, and is later by the bank's own time: of what is open alone. */
+static void
+test_proved_later(void **state)
+{
+	PgwEvidenceFacts f = {.kind = PGW_KIND_REFUND,
+						  .state = PGW_SAVED,
+						  .accepted = true,
+						  .about = PGW_OP_REFUND,
+						  .says_done = true,
+						  .says_failed = true,
+						  .proved_later = true};
+
+	(void) state;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_DONE);
+	f.differ = true;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+	f.differ = false;
+	f.lacks_amount = true;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+	f.lacks_amount = false;
+	f.of_former_bank = true;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+	f.of_former_bank = false;
+	f.accepted = false;
+	f.state = PGW_FAILED;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_LATE);
+	f.state = PGW_COMPLETED;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_CONTRADICTS);
+}
+
+static void
+test_later(void **state)
+{
+	static const struct
+	{
+		const char *time;
+		const char *than;
+		bool later;
+	} cases[] = {
+		{"2026-11-28T12:00:01+01:00", "2026-11-28T12:00:00+01:00", true},
+		{"2026-11-28T12:00:00+01:00", "2026-11-28T12:00:00+01:00", false},
+		{"2026-11-28T12:00:00+01:00", "2026-11-28T12:00:01+01:00", false},
+		/* the night in which the clock goes back */
+		{"2026-10-25T02:10:00+02:00", "2026-10-25T02:00:00+01:00", false},
+		{"2026-11-28T12:00:01-01:00", "2026-11-28T12:00:00+01:00", false},
+		{"2026-11-28T12:00:01Z", "2026-11-28T12:00:00Z", true},
+		{"2026-11-28T12:00:01Z", "2026-11-28T12:00:00", false},
+		{"1785974401", "1785974400", true},
+		{"1785974400", "1785974401", false},
+		{"10000000000", "9999999999", false},
+		{"01/12/2026", "30/11/2026", false},
+		{"30/11/2026", "01/12/2026", false},
+		{"Sat, 28 Nov 2026 12:00:01 GMT", "Sat, 28 Nov 2026 12:00:00 GMT", false},
+		{"", "", false},
+		{"x", "w", false},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		if (pgw_evidence_later(cases[i].time, cases[i].than) != cases[i].later)
+			fail_msg("%s, %s", cases[i].time, cases[i].than);
+	}
+}
+
 /*
  * Two equal successes that are two: the first ends it, and of the second people are told, whether
  * it was there already or comes when it has ended.
@@ -321,6 +386,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_steps),         cmocka_unit_test(test_second_word),
+		cmocka_unit_test(test_proved_later),  cmocka_unit_test(test_later),
 		cmocka_unit_test(test_twice),         cmocka_unit_test(test_replays),
 		cmocka_unit_test(test_as_answer),     cmocka_unit_test(test_no_proof),
 		cmocka_unit_test(test_is_waited_for), cmocka_unit_test(test_claim_again),

@@ -193,7 +193,7 @@ webhook(void **state)
 	PgwArrived a = {.body = "id=tr_5B8cwPMGnU6qLbRvo7qEZo", .len = 28};
 
 	(void) state;
-	assert_int_equal(pgw_notification_judge(mollie, &a, NULL, true, out), 1);
+	assert_int_equal(pgw_notification_judge(mollie, &a, NULL, NULL, true, out), 1);
 	assert_int_equal(out[0].verdict, PGW_NOTIFICATION_HINT);
 	assert_string_equal(out[0].said.bank_reference, "tr_5B8cwPMGnU6qLbRvo7qEZo");
 }

@@ -19,6 +19,7 @@
 
 #include "core/connector/compiled.h"
 #include "core/notification/given_headers.h"
+#include "core/notification/match_again.h"
 #include "core/notification/notification_verdict.h"
 #include "core/notification/read_notification.h"
 #include "quotes.h"
@@ -769,7 +770,7 @@ judge(const char *notifications, const char *body, bool livemode, PgwJudged *out
 
 	if (c == NULL)
 		fail_msg("%s: %s", err.pointer, err.message);
-	n = pgw_notification_judge(c, &a, &secrets, livemode, out);
+	n = pgw_notification_judge(c, &a, &secrets, NULL, livemode, out);
 	pgw_connector_free(c);
 	return n;
 }
@@ -1116,6 +1117,32 @@ test_faults(void **state)
 	}
 }
 
+/* Of an unknown payment: close looks at first, few in all, the last at the end of its time. */
+static void
+test_match_again(void **state)
+{
+	int64_t age = 0;
+	int looks = 0;
+
+	(void) state;
+	while (age < PGW_MATCH_FOR_MS)
+	{
+		int64_t wait = pgw_match_again_ms(age);
+
+		assert_true(wait >= 2000 || age + wait == PGW_MATCH_FOR_MS);
+		assert_true(wait <= (age > 2000 ? age : 2000));
+		age += wait;
+		looks++;
+	}
+	assert_int_equal(age, PGW_MATCH_FOR_MS);
+	assert_in_range(looks, 8, 14);
+	assert_int_equal(pgw_match_again_ms(PGW_MATCH_FOR_MS), -1);
+	assert_int_equal(pgw_match_again_ms(INT64_MAX), -1);
+	/* the clock was set back */
+	assert_int_equal(pgw_match_again_ms(-1), 2000);
+	assert_int_equal(pgw_match_again_ms(INT64_MIN), 2000);
+}
+
 int
 main(void)
 {
@@ -1139,6 +1166,7 @@ main(void)
 		cmocka_unit_test(test_one_answer),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_match_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,6 +266,8 @@ typedef enum PgwMutant
 	EVIDENCE_AMOUNT,    /* ... and be of another amount */
 	EVIDENCE_TWO_WORDS, /* a success after a failure is taken as it is */
 	EVIDENCE_UNCLAIMED, /* ... or given to a person, and its charge is anybody's */
+	LOGIN_SUPPOSED,     /* a second proof is believed that nobody has given */
+	UNKNOWN_FORGOTTEN,  /* of an unknown payment: it is never looked at again */
 	UNSIGNED_TAKEN,     /* what nobody has signed is taken as if it were */
 	ITEM_SIGNATURE,     /* of several in one body nobody looks at the signature of each */
 	/* libcurl may send again what a bank forgets under its key */

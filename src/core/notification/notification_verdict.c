@@ -123,6 +123,28 @@ verify(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secret
 	return of_signature(pgw_verify_signature(&c->notifications.signature, n, secrets));
 }
 
+const char *
+pgw_proof_name(PgwProof proof)
+{
+	static const char *const names[] = {[PGW_PROVED_BY_NOTHING] = NULL,
+										[PGW_PROVED_BY_SIGNATURE] = "signature",
+										[PGW_PROVED_BY_LOGIN] = "login",
+										[PGW_PROVED_BY_BOTH] = "both"};
+
+	return names[proof];
+}
+
+/* What the request as a whole adds to the signature, which is looked at for itself. */
+static PgwProof
+proof_of(const PgwConnector *c, bool logged_in)
+{
+	if (!pgw_notification_needs_secret(c))
+		return PGW_PROVED_BY_NOTHING;
+	if (c->notifications.signature.scheme == PGW_SIGNED_BASIC_AUTH)
+		return PGW_PROVED_BY_LOGIN;
+	return logged_in ? PGW_PROVED_BY_BOTH : PGW_PROVED_BY_SIGNATURE;
+}
+
 static bool
 is_good(PgwNotificationVerdict v)
 {
@@ -192,17 +214,10 @@ judge_items(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *s
 	return count > 0 ? count : 1;
 }
 
-int
-pgw_notification_judge(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets,
-					   bool livemode, PgwJudged out[PGW_NOTIFICATION_MAX_ITEMS])
+static int
+judge_all(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets, bool livemode,
+		  PgwJudged *out)
 {
-	memset(&out[0], 0, sizeof(out[0]));
-	out[0].verdict = PGW_NOTIFICATION_NOT_EXPECTED;
-	if (!pgw_notification_expected(c))
-		return 1;
-	out[0].verdict = PGW_NOTIFICATION_TOO_LARGE;
-	if (n->len > PGW_NOTIFICATION_MAX_BYTES)
-		return 1;
 	if (is_signed_one_by_one(c))
 		return judge_items(c, n, secrets, PGW_NOTIFICATION_ACCEPTED, livemode, out);
 	out[0].verdict = verify(c, n, secrets);
@@ -212,4 +227,33 @@ pgw_notification_judge(const PgwConnector *c, const PgwArrived *n, const PgwSecr
 		return judge_items(c, n, secrets, out[0].verdict, livemode, out);
 	judge_one(c, n, out[0].verdict, livemode, false, &out[0]);
 	return 1;
+}
+
+int
+pgw_notification_judge(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets,
+					   const PgwSecretValues *logins, bool livemode,
+					   PgwJudged out[PGW_NOTIFICATION_MAX_ITEMS])
+{
+	PgwVerified login = PGW_NOT_SIGNED;
+	int count;
+
+	memset(&out[0], 0, sizeof(out[0]));
+	out[0].verdict = PGW_NOTIFICATION_NOT_EXPECTED;
+	if (!pgw_notification_expected(c))
+		return 1;
+	out[0].verdict = PGW_NOTIFICATION_TOO_LARGE;
+	if (n->len > PGW_NOTIFICATION_MAX_BYTES)
+		return 1;
+	if (logins != NULL)
+		login = pgw_verify_login(n, logins);
+	/* whoever tries a password has not forgotten it */
+	if (login != PGW_VERIFIED && login != PGW_NOT_SIGNED)
+	{
+		out[0].verdict = of_signature(login);
+		return 1;
+	}
+	count = judge_all(c, n, secrets, livemode, out);
+	for (int i = 0; i < count; i++)
+		out[i].proof = proof_of(c, login == PGW_VERIFIED || PGW_MUTATED(LOGIN_SUPPOSED));
+	return count;
 }

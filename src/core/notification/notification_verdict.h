@@ -46,19 +46,32 @@ extern bool pgw_notification_needs_secret(const PgwConnector *c);
 /* A body with more of them is none. */
 #define PGW_NOTIFICATION_MAX_ITEMS 64
 
+/* By what it is known to be the bank's. */
+typedef enum PgwProof
+{
+	PGW_PROVED_BY_NOTHING = 0,
+	PGW_PROVED_BY_SIGNATURE,
+	PGW_PROVED_BY_LOGIN, /* whoever sent it knows a name and a password */
+	PGW_PROVED_BY_BOTH
+} PgwProof;
+extern const char *pgw_proof_name(PgwProof proof); /* nothing: NULL */
+
 typedef struct PgwJudged
 {
 	PgwNotificationVerdict verdict;
+	PgwProof proof;
 	PgwNotification said; /* of one that is taken, or a hint: whoever else sent it says nothing */
 } PgwJudged;
 
 /*
  * Is it taken?  A body may have several, each of which is judged on its own.  Returns how many
- * there are: one at least, which is then what becomes of the whole.
+ * there are: one at least, which is then what becomes of the whole.  logins: the names and
+ * passwords of a second proof; whoever gives another one is refused, and who gives none has one
+ * proof only; NULL: the bank has none.
  */
 extern int pgw_notification_judge(const PgwConnector *c, const PgwArrived *n,
-								  const PgwSecretValues *secrets, bool livemode,
-								  PgwJudged out[PGW_NOTIFICATION_MAX_ITEMS]);
+								  const PgwSecretValues *secrets, const PgwSecretValues *logins,
+								  bool livemode, PgwJudged out[PGW_NOTIFICATION_MAX_ITEMS]);
 
 /*
  * The places of n of them in the order of their identities, which is one order for all bodies;

@@ -331,8 +331,8 @@ check_claim(const PgwSignature *s, const PgwArrived *n, const PgwSecretValues *s
 }
 
 /* "Basic" and NAME:PASSWORD in base64 (RFC 7617), which is what a secret is. */
-static PgwVerified
-check_basic(const PgwArrived *n, const PgwSecretValues *secrets)
+PgwVerified
+pgw_verify_login(const PgwArrived *n, const PgwSecretValues *logins)
 {
 	const char *given = pgw_arrived_header(n, "authorization");
 	bool matches = false;
@@ -342,9 +342,9 @@ check_basic(const PgwArrived *n, const PgwSecretValues *secrets)
 		return PGW_NOT_SIGNED;
 	given += 6;
 	given += strspn(given, " ");
-	for (int i = 0; i < secrets->n; i++)
+	for (int i = 0; i < logins->n; i++)
 	{
-		const char *secret = secrets->values[i].text;
+		const char *secret = logins->values[i].text;
 		PgwBuf written;
 
 		pgw_buf_init(&written, 0);
@@ -371,7 +371,7 @@ pgw_verify_signature(const PgwSignature *s, const PgwArrived *n, const PgwSecret
 	if (s->scheme == PGW_UNSIGNED)
 		return PGW_NOT_SIGNED;
 	if (s->scheme == PGW_SIGNED_BASIC_AUTH)
-		return check_basic(n, secrets);
+		return pgw_verify_login(n, secrets);
 	if (s->scheme == PGW_SIGNED_URL_AND_BODY && n->url == NULL)
 		return PGW_NO_URL;
 	memset(&c, 0, sizeof(c));

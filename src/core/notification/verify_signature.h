@@ -55,6 +55,12 @@ struct PgwSignature; /* core/connector/compiled.h */
 extern PgwVerified pgw_verify_signature(const struct PgwSignature *s, const PgwArrived *n,
 										const PgwSecretValues *secrets);
 
+/*
+ * Does it come from who knows one of these names and passwords?  PGW_NOT_SIGNED: it names none, or
+ * two.
+ */
+extern PgwVerified pgw_verify_login(const PgwArrived *n, const PgwSecretValues *logins);
+
 /* The one that this is about: an element of the body, or all of it. */
 static inline const char *
 pgw_arrived_one(const PgwArrived *n, size_t *len)

@@ -4,7 +4,9 @@
  * Invariants:
  *     - State decides: what has ended as the bank says is left alone, however often it says so.
  *     - A success after a failure of the same operation, or both at once in whatever order, is no
- *       proof: what a signature covers has no time in it, so an old success can be sent again.
+ *       proof: what a signature covers has no time in it, so an old success can be sent again. Only
+ *       where whoever sent them has proved twice who it is, which makes the time the bank's, does a
+ *       later success count, and of what is still open alone.
  *     - A success that does not say how much was moved, or that comes from a bank which does not
  *       have the attempt any more, is no proof either.
  *     - What counts as failed is never left so once the bank says that it is done: money was moved,
@@ -13,6 +15,8 @@
  *       comes first, or is known to be lost.
  */
 #include "core/payment/evidence_rules.h"
+
+#include <string.h>
 
 #include "core/base/mutant.h"
 
@@ -107,9 +111,35 @@ pgw_evidence_reason(const PgwEvidenceFacts *f)
 														 : PGW_EVIDENCE_NO_AMOUNT;
 }
 
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+bool
+pgw_evidence_later(const char *time, const char *than)
+{
+	size_t len = strlen(time);
+	size_t digits = strspn(time, "0123456789");
+	bool in_offset = false;
+
+	if (len == 0 || strlen(than) != len || (digits != len && (digits != 4 || time[4] != '-')))
+		return false;
+	for (size_t i = 0; i < len; i++)
+	{
+		/* behind the time of the day */
+		in_offset |= i > 10 && (time[i] == '+' || time[i] == '-');
+		if (time[i] != than[i] && (in_offset || !is_digit(time[i]) || !is_digit(than[i])))
+			return false;
+	}
+	return strcmp(time, than) > 0;
+}
+
 PgwEvidenceStep
 pgw_evidence_step(const PgwEvidenceFacts *f)
 {
+	bool believed = f->proved_later && !f->differ;
 	bool both = f->says_done && (f->says_failed || f->said_failed || f->differ) &&
 				!PGW_MUTATED(EVIDENCE_TWO_WORDS);
 
@@ -120,7 +150,7 @@ pgw_evidence_step(const PgwEvidenceFacts *f)
 		case NOT_YET:
 			break;
 		case OPEN:
-			if (both || (f->says_done && (f->lacks_amount || f->of_former_bank)))
+			if ((both && !believed) || (f->says_done && (f->lacks_amount || f->of_former_bank)))
 				return PGW_EVIDENCE_REVIEW;
 			return f->says_done ? PGW_EVIDENCE_DONE : PGW_EVIDENCE_FAILED;
 		case DONE:

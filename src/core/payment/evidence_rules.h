@@ -34,6 +34,8 @@ typedef struct PgwEvidenceFacts
 	bool lacks_amount;
 	/* it came from the bank that the attempt was sent to before the one that has it now */
 	bool of_former_bank;
+	/* each success was proved twice, as was each failure, and is later than all of those */
+	bool proved_later;
 } PgwEvidenceFacts;
 
 typedef enum PgwEvidenceStep
@@ -55,6 +57,12 @@ extern PgwEvidenceStep pgw_evidence_step(const PgwEvidenceFacts *facts);
  * back a hold, whatever it is.
  */
 extern bool pgw_evidence_needs_amount(PgwBankOp about);
+
+/*
+ * Is the one time surely later than the other, as one bank writes both?  Seconds since 1970, or
+ * year, month, day and so on with one offset; of all else nobody can tell.
+ */
+extern bool pgw_evidence_later(const char *time, const char *than);
 
 /* event_data's reason of PGW_EVIDENCE_REVIEW and PGW_EVIDENCE_LATE */
 extern const char *pgw_evidence_reason(const PgwEvidenceFacts *facts);

@@ -1,0 +1,34 @@
+/*
+ * match_notification.h - which payment a notification is about, and what is to follow from it
+ */
+#ifndef PGW_NOTIFIED_MATCH_NOTIFICATION_H
+#define PGW_NOTIFIED_MATCH_NOTIFICATION_H
+
+#include "postgres.h"
+#include "utils/uuid.h"
+
+#include "bank/bank_config.h"
+#include "core/notification/read_notification.h"
+#include "store/tables.h"
+
+typedef struct PgwMatch
+{
+	bool has_payment;
+	pg_uuid_t payment_id;
+	pg_uuid_t transaction_id; /* the attempt that it names */
+	PgwSaidAmount amounts;
+	const PgwAttempt *in_doubt; /* of that payment, at this bank */
+	int nin_doubt;
+	const char *outcome; /* as in its row */
+	bool dispute;        /* it tells of one; transaction_id is the charge's, where that is known */
+	bool change; /* it may tell of what was done at the bank without pgw: transaction_id is the
+				  * charge's */
+	const char
+		*request_key; /* it is the bank's word on this request of the attempt; NULL: on none */
+} PgwMatch;
+
+/* is_hint: anybody may have sent it.  What *m points to is palloc'd. */
+extern void pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank *bank,
+								   PgwMatch *m);
+
+#endif
