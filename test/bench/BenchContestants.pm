@@ -132,6 +132,8 @@ my %contestants = (
 		script => $next . 'SELECT count(*) FROM pgw.process_payments((SELECT jsonb_agg(jsonb_build_object(' . q('client_request_id', ) . id_of('p')
 		  . " || '-' || n, 'amount', 1234, 'currency', 'EUR', 'token', 'tok_ok')) FROM generate_series(1, 100) n));\n" },
 	beside => { letter => 'b', script => $next . 'SELECT pgw.process_payment(' . id_of('b') . ", 1234, 'EUR', 'tok_ok');\n" },
+	notified => { letter => 'q', script => $next . 'SELECT pgw.process_payment(' . id_of('q') . ", 1234, 'EUR', 'tok_ok');\n" },
+	forged => { letter => 'f', script => $next . 'SELECT pgw.process_payment(' . id_of('f') . ", 1234, 'EUR', 'tok_ok');\n" },
 	replay => { script => "\\set i random(1, 1000)\nSELECT status, replayed FROM pgw.process_payment('known' || :i::int, 1234, 'EUR', 'tok_ok');\n" },
 	select => { script => "\\set i random(1, 1000)\nSELECT payment_id, status, captured_amount FROM pgw.payments WHERE client_request_id = 'known' || :i::int AND merchant = 'default';\n" },
 	# for the smoke run: what does not finish its payments must be noticed
