@@ -369,7 +369,8 @@ queue_turn(void *arg)
 	{
 		PgwWebhookEndpoint *e = dlist_container(PgwWebhookEndpoint, node, iter.cur);
 
-		if (e->health_changed || (e->disable_because != NULL && e->enabled))
+		/* of one that is disabled already, what comes in late says nothing new */
+		if (e->enabled && (e->health_changed || e->disable_because != NULL))
 			pgw_queue_rows_endpoint(e, t->now);
 	}
 }
@@ -487,7 +488,9 @@ read_turn(TimestampTz now)
 		return;
 	sender.more = false;
 	sender.next_read = TimestampTzPlusMilliseconds(now, READ_MS);
-	if (!committed(pgw_batch_transaction(read_events, &n, true, NULL), now) || n == 0)
+	if (!committed(pgw_batch_transaction(read_events, &n, true, NULL), now))
+		sender.checked = false; /* the consumer may be gone, and is made again */
+	if (n == 0)
 		return;
 	sender.next_load = now;
 	sender.more = n == READ_MOST;
@@ -507,17 +510,18 @@ static void
 queue_turns(TimestampTz now)
 {
 	QueueTurn t = {.now = now};
-	bool wrote = results_are_due();
+	bool load_due = pgw_is_due(sender.next_load, now, IDLE_MS);
 
 	dlist_init(&t.loaded);
-	if (wrote)
+	/* also before each look: whose result is not written is still due in the table */
+	if (results_are_due() || (load_due && sender.nresults > 0))
 	{
 		if (!committed(pgw_batch_transaction(queue_turn, &t, false, NULL), now))
 			return;
 		results_are_written();
 		endpoints_are_written();
 	}
-	if (!wrote && !pgw_is_due(sender.next_load, now, IDLE_MS))
+	else if (!load_due)
 		return;
 	sender.next_load = TimestampTzPlusMilliseconds(now, IDLE_MS);
 	if (committed(pgw_batch_transaction(load, &t, false, NULL), now))

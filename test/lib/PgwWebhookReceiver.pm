@@ -141,9 +141,12 @@ sub receiver_mode
 sub received
 {
 	my ($r, $mode) = @_;
-	my @all = map { decode_json($_) } split /\n/, slurp_file($r->{log});
-	$_->{document} = eval { decode_json($_->{body}) } for @all;
-	return grep { !defined $mode || $_->{mode} eq $mode } @all;
+	# what was read before is kept: only whole lines are taken
+	my $new = slurp_file($r->{log}, $r->{read} //= 0);
+	$new =~ s/[^\n]*\z//;
+	$r->{read} += length $new;
+	for (map { decode_json($_) } split /\n/, $new) { $_->{document} = eval { decode_json($_->{body}) }; push @{ $r->{all} }, $_ }
+	return grep { !defined $mode || $_->{mode} eq $mode } @{ $r->{all} // [] };
 }
 
 sub is_signed_by
