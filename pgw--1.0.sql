@@ -2590,6 +2590,17 @@ $$;
 COMMENT ON FUNCTION pgw.metrics_text(boolean) IS
 	'pgw.metrics in the text format of Prometheus, or in that of OpenMetrics (docs/monitoring.md).';
 
+CREATE FUNCTION pgw.dashboard(since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, merchant text DEFAULT NULL,
+	livemode boolean DEFAULT NULL) RETURNS text
+AS 'MODULE_PATHNAME', 'pgw_dashboard_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
+	SET timezone = 'UTC' SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
+COMMENT ON FUNCTION pgw.dashboard(timestamptz, timestamptz, text, boolean) IS
+	'How everything is, as one page of HTML for a browser, with nothing to load: health, banks, payments over the last day or '
+	'another time, open work, reviews and what can be done, give-backs, reconciliation, alerts (docs/monitoring.md).';
+
 CREATE FUNCTION pgw.run_recovery(OUT looked_at bigint, OUT resolved bigint, OUT given_back bigint, OUT to_review bigint,
 	OUT retried bigint, OUT bank_calls bigint, OUT complete boolean)
 AS 'MODULE_PATHNAME', 'pgw_run_recovery_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -2694,7 +2705,7 @@ $$
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions}'),
 		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL,
-			'{health,read_metrics,health_metrics,metric_families,metrics_text}'),
+			'{health,read_metrics,health_metrics,metric_families,metrics_text,dashboard}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{first_id,payment_statistics,payment_step_times}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{create_event_consumer,move_event_consumer,drop_event_consumer,read_events,commit_events}'),

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(95);
+SELECT plan(97);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -59,6 +59,7 @@ SELECT throws_ok($$SELECT * FROM pgw.health()$$, '42501', NULL, 'a client does n
 SELECT throws_ok($$SELECT * FROM pgw.metrics$$, '42501', NULL, 'nor for figures');
 SELECT throws_ok($$SELECT * FROM pgw.read_metrics()$$, '42501', NULL, 'by no way');
 SELECT throws_ok($$SELECT pgw.metrics_text()$$, '42501', NULL, 'nor as a text');
+SELECT throws_ok($$SELECT pgw.dashboard()$$, '42501', NULL, 'nor as a page');
 SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'nor for a scan');
 SELECT throws_ok($$SELECT pgw.judge_answer('json', 'charge', 200)$$, '42501', NULL, 'nor what a connector makes of an answer');
 SELECT throws_ok($$SELECT pgw.render_request('test', 'charge')$$, '42501', NULL, 'nor what a bank is sent');
@@ -117,7 +118,7 @@ SELECT throws_ok($$TRUNCATE pgw.transaction_events$$, NULL, NULL, 'events cannot
 SET LOCAL session_replication_role = replica;
 SELECT throws_ok($$TRUNCATE pgw.transaction_events_default$$, NULL, NULL, 'nor as a replica, nor through a partition');
 RESET session_replication_role;
-SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('health', 'read_metrics', 'health_metrics', 'metric_families', 'metrics_text')
+SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('health', 'read_metrics', 'health_metrics', 'metric_families', 'metrics_text', 'dashboard')
 	AND NOT proconfig @> '{"search_path=pg_catalog, pg_temp"}'), 0, 'functions that query as the owner bring their search_path');
 
 -- what grant_access() has not given
@@ -139,6 +140,7 @@ SET LOCAL ROLE tap_monitor;
 SELECT lives_ok($$SELECT * FROM pgw.health(), pgw.health_summary(), pgw.version()$$, 'a monitor asks for health');
 SELECT lives_ok($$SELECT * FROM pgw.metrics$$, 'and reads the figures');
 SELECT lives_ok($$SELECT pgw.metrics_text()$$, 'as a text, too');
+SELECT lives_ok($$SELECT pgw.dashboard()$$, 'and as a page');
 SELECT throws_ok($$SELECT * FROM pgw.$$ || v, '42501', NULL, 'but not ' || v) FROM unnest('{my_payments,manual_reviews,alerts,audit_disputes,audit_transactions,audit_events,payments}'::text[]) v;
 SELECT throws_ok($$SELECT pgw.get_payment('00000000-0000-7000-8000-00000000000d')$$, '42501', NULL, 'nor a payment');
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'nor does it audit');
