@@ -6,7 +6,7 @@
  *	 3	Trigger functions
  *	 4	Configuration: merchants, connectors, banks, versions of banks
  *	 5	Payments
- *	 6	Attempts: payment_transactions, open_work, bank_references; notifications, disputes
+ *	 6	Attempts: payment_transactions, open_work, bank_references, operation_references; notifications, disputes
  *	 7	Events and their partitions
  *	 8	What the worker keeps over a restart: circuit breakers, alerts
  *	 9	Restored and copied databases
@@ -610,7 +610,7 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.payments IS 'Payments are never delete
 
 
 -- ==================================================================================================
---  6  Attempts: payment_transactions, open_work, bank_references; notifications, disputes
+--  6  Attempts: payment_transactions, open_work, bank_references, operation_references; notifications, disputes
 --
 --  One row for each attempt at an operation. The columns are those of PgwAttempt (src/store/tables.h).
 -- ==================================================================================================
@@ -1065,6 +1065,31 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_references FOR EACH S
 ALTER TABLE pgw.bank_references ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
 COMMENT ON TRIGGER refuse_change ON pgw.bank_references IS 'A charge never changes hands.';
 COMMENT ON TRIGGER refuse_truncate ON pgw.bank_references IS 'A charge never changes hands.';
+
+-- Apart from the charges', so that a payment which is neither captured later nor refunded writes nothing here.
+CREATE TABLE pgw.operation_references (
+	account text COLLATE "C" NOT NULL,
+	operation text COLLATE "C" NOT NULL,
+	bank_reference text COLLATE "C" NOT NULL,
+	transaction_id uuid NOT NULL,
+	PRIMARY KEY (account, operation, bank_reference)
+);
+COMMENT ON TABLE pgw.operation_references IS
+	'Which attempt''s a capture, void or refund at the bank is: within one account its id belongs to one attempt, for good.';
+COMMENT ON COLUMN pgw.operation_references.account IS 'The account of pgw.banks; the bank''s name, where that has none.';
+COMMENT ON COLUMN pgw.operation_references.operation IS 'capture, void, refund or reverse: what the bank was asked for.';
+COMMENT ON COLUMN pgw.operation_references.bank_reference IS
+	'The bank''s id of it. One that is the charge''s own belongs to no operation and is not here.';
+COMMENT ON COLUMN pgw.operation_references.transaction_id IS
+	'The attempt that it belongs to: of a give-back the payment''s own.';
+
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.operation_references
+	FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.operation_references
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.operation_references ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER refuse_change ON pgw.operation_references IS 'A capture, void or refund never changes hands.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.operation_references IS 'A capture, void or refund never changes hands.';
 
 -- Written in the transaction of the endpoint that the bank has called, by one statement. What is refused has no row: it would
 -- be anybody's who knows the endpoint.
@@ -4322,6 +4347,7 @@ SELECT pg_extension_config_dump('pgw.review_proposals', 'WHERE proposed_by::oid 
 SELECT pg_extension_config_dump('pgw.payments', '');
 SELECT pg_extension_config_dump('pgw.payment_transactions', '');
 SELECT pg_extension_config_dump('pgw.bank_references', '');
+SELECT pg_extension_config_dump('pgw.operation_references', '');
 SELECT pg_extension_config_dump('pgw.notifications', '');
 SELECT pg_extension_config_dump('pgw.disputes', '');
 SELECT pg_extension_config_dump('pgw.transaction_events_default', '');

@@ -64,6 +64,7 @@ REFUND_TAKEN_BACK:214_shown:the end of a doubt
 OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund
 REFERENCE_OWNER:210_charge_ids:look-up, another amount
+OPERATION_OWNER:218_operation_ids:two refunds of one charge
 UNCLAIMED_ID:216_unclaimed_ids:its answer belies itself
 DOUBT_AGE:214_shown:the end of a doubt
 BELIED_REFUSAL:214_shown:a no that shows money

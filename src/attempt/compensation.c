@@ -317,6 +317,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->charge_age_s = pgw_schedule_age_s(pgw_step_charged_at(attempt));
 	in->transport = call->transport;
 	in->answer = &call->answer;
+	in->names_other = call->names_other_operation;
 	in->caps = caps;
 	in->keys_used = attempt->refund_keys_used;
 	in->max_keys = refund_max_attempts;

@@ -19,6 +19,7 @@
 #include "attempt/give_back_on_rollback.h"
 #include "attempt/disputes.h"
 #include "attempt/made_at_bank.h"
+#include "attempt/operation_id.h"
 #include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
 #include "attempt/unknown_outcome.h"
@@ -137,6 +138,11 @@ pgw_attempt_take_answer(PgwCall *call, PgwAttempt *attempt)
 	if (!payment || attempt->status == PGW_SAVED || attempt->status == PGW_REFUNDING ||
 		attempt->status == PGW_COMPLETED)
 		pgw_charge_id_check_subject(call, attempt);
+	if (!pgw_operation_id_claim(call, attempt))
+	{
+		call->row_was_busy = true;
+		return;
+	}
 	switch (attempt->status)
 	{
 		case PGW_CREATED:

@@ -5,13 +5,22 @@
  * writes it there); of what a payment's own attempt does after its charge, in capture_reference and
  * refund_reference.  All functions have the attempt's row locked.
  *
- * Invariant: an id is that of the request whose key the row has.  A request under a new key has
- * another one: by the old one, what became of the old request would be taken for its outcome.
+ * Invariants
+ *     - An id is that of the request whose key the row has.  A request under a new key has another
+ *       one: by the old one, what became of the old request would be taken for its outcome.
+ *     - Within one bank account an id belongs to one attempt, for each kind of operation
+ *       (pgw.operation_references).  A bank that takes a refund for another one, which it has made,
+ *       answers with that one's id, and this one was never made.  The claim is written in the
+ *       transaction that records the answer.
+ *     - An id that is the charge's own, or that of the capture which is refunded, tells nothing of
+ *       the operation and belongs to none.
  */
 #include "postgres.h"
 
 #include "attempt/operation_id.h"
+#include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
+#include "store/bank_references.h"
 #include "store/capture_reference.h"
 
 const char *
@@ -81,7 +90,7 @@ pgw_operation_id_note(const PgwCall *call, PgwAttempt *attempt)
 	const PgwAnswer *a = &call->answer;
 	bool of_payment = attempt->kind == PGW_KIND_PAYMENT;
 
-	if (!speaks_of_it(call))
+	if (!speaks_of_it(call) || call->names_other_operation)
 		return;
 	if (call->op == PGW_OP_REFUND && of_payment && a->bank_reference[0] != '\0')
 		attempt->refund_reference = pstrdup(a->bank_reference);
@@ -104,4 +113,96 @@ pgw_operation_id_forget(PgwAttempt *attempt)
 		attempt->capture_reference = NULL;
 	else
 		attempt->bank_reference = NULL;
+}
+
+/* ---------------------------------------------------------------- whose it is */
+
+/* Does the answer say of an operation that it is done, or under way?  That of a no is nobody's. */
+static bool
+says_whose(const PgwCall *call)
+{
+	PgwOutcome outcome = call->answer.outcome;
+
+	return call->transport == PGW_TRANSPORT_ANSWERED && call->answer.bank_reference[0] != '\0' &&
+		   (outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_ACCEPTED ||
+			outcome == PGW_OUT_PENDING);
+}
+
+/* Is the answer about what follows the charge, and one that ends it or begins to? */
+static bool
+is_about_operation(const PgwCall *call, const PgwAttempt *attempt)
+{
+	if (attempt->kind == PGW_KIND_PAYMENT)
+	{
+		if (attempt->status != PGW_SAVED && attempt->status != PGW_REFUNDING)
+			return false;
+	}
+	else if (attempt->status == PGW_COMPLETED || attempt->status == PGW_FAILED)
+		return false;
+	switch (call->op)
+	{
+		case PGW_OP_CAPTURE:
+		case PGW_OP_VOID:
+		case PGW_OP_REFUND:
+		case PGW_OP_REVERSE:
+		case PGW_OP_LOOKUP_REFUND:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+is(const char *id, const char *other)
+{
+	return other != NULL && strcmp(id, other) == 0;
+}
+
+/* Of the payment's charge, as it is known now; p: of an operation that was asked for. */
+static bool
+is_of_charge(const char *id, const PgwAttempt *attempt, const PgwPayment *p)
+{
+	return is(id, attempt->kind == PGW_KIND_PAYMENT ? attempt->bank_reference : p->bank_reference);
+}
+
+/* Asked only of one that somebody has: that costs another look. */
+static bool
+is_of_capture(const char *id, const PgwAttempt *attempt, const PgwPayment *p)
+{
+	return is(id, attempt->kind == PGW_KIND_PAYMENT ? pgw_operation_id_of_own_capture(attempt)
+													: pgw_operation_id_of_capture(p));
+}
+
+bool
+pgw_operation_id_claim(PgwCall *call, const PgwAttempt *attempt)
+{
+	PgwBankOp operation = call->op == PGW_OP_LOOKUP_REFUND ? PGW_OP_REFUND : call->op;
+	const char *id = call->answer.bank_reference;
+	PgwPayment p;
+	PgwOwner owner;
+
+	call->names_other_operation = false;
+	if (!says_whose(call) || !is_about_operation(call, attempt))
+		return true;
+	if (attempt->kind != PGW_KIND_PAYMENT && !pgw_store_payment_by_id(&attempt->payment_id, &p))
+		elog(ERROR, "the payment of an operation is not there");
+	if (is_of_charge(id, attempt, &p))
+		return true;
+	owner = pgw_store_claim_operation_reference(call->bank->account, pgw_op_name(operation), id,
+												&attempt->transaction_id);
+	if (owner != PGW_OWNER_OTHER || (operation == PGW_OP_REFUND && is_of_capture(id, attempt, &p)))
+		return owner != PGW_OWNER_BUSY;
+	ereport(WARNING,
+			(errmsg("pgw: the bank's answer names another capture, void or refund, and is not "
+					"believed"),
+			 errdetail("correlation id %s, bank \"%s\", account \"%s\", %s", call->correlation,
+					   call->bank->name, call->bank->account, pgw_op_name(call->op))));
+	if (call->op != PGW_OP_LOOKUP_REFUND)
+		call->names_other_operation = true;
+	else if (!PGW_MUTATED(OPERATION_OWNER))
+	{
+		call->answer.outcome = PGW_OUT_UNKNOWN;
+		call->answer.other_reference = true;
+	}
+	return true;
 }

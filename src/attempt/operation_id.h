@@ -9,6 +9,13 @@
 #include "bank_call/call.h"
 #include "store/tables.h"
 
+/*
+ * Claims the id that the answer to a capture, void or refund gives to it. An answer with the id of
+ * another one is marked as that (call->names_other_operation); a look-up that shows another one's
+ * is no answer. false: somebody is writing just now whose it is, and nothing may be done yet.
+ */
+extern bool pgw_operation_id_claim(PgwCall *call, const PgwAttempt *attempt);
+
 /* Of the refund, or of the give-back that a payment's own attempt makes; NULL: not known. */
 extern const char *pgw_operation_id_of_refund(const PgwAttempt *attempt);
 

@@ -264,6 +264,7 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	in->pending = attempt->pending_at_bank;
 	in->transport = call->transport;
 	in->answer = &call->answer;
+	in->names_other = call->names_other_operation;
 	in->caps = pgw_operation_id_capabilities(call->bank, attempt);
 	in->not_found_counts =
 		!call->notified && pgw_capabilities_not_found_counts(

@@ -103,6 +103,8 @@ typedef struct PgwCall
 	XLogRecPtr intent_end; /* of the commit without which it must not be sent */
 	PgwTransport transport;
 	PgwAnswer answer;
+	bool
+		names_other_operation; /* the id in the answer is that of another capture, void or refund */
 	bool credentials_rejected; /* by the bank */
 	long http_status;          /* 0: none */
 	/* never sent for want of something of ours, a socket: not the bank's failure */

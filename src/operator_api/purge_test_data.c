@@ -120,6 +120,7 @@ purge(int64 *purged)
 	(void) purge_of("WITH w AS (DELETE FROM pgw.open_work WHERE transaction_id = ANY ($1)),"
 					" r AS (DELETE FROM pgw.bank_references WHERE transaction_id = ANY ($1)),"
 					" d AS (DELETE FROM pgw.disputes WHERE transaction_id = ANY ($1)),"
+					" o AS (DELETE FROM pgw.operation_references WHERE transaction_id = ANY ($1)),"
 					" v AS (DELETE FROM pgw.review_proposals WHERE transaction_id = ANY ($1)),"
 					" a AS (DELETE FROM pgw.alert_state WHERE transaction_id = ANY ($1))"
 					" SELECT NULL::int, 0::bigint",

@@ -1,5 +1,5 @@
 /*
- * bank_references.h - whose a bank's id of a charge is
+ * bank_references.h - whose a bank's id of a charge is, and of what follows it
  */
 #ifndef PGW_STORE_BANK_REFERENCES_H
 #define PGW_STORE_BANK_REFERENCES_H
@@ -28,5 +28,14 @@ extern bool pgw_store_reference_attempt(const char *account, const char *bank_re
  */
 extern PgwOwner pgw_store_claim_reference(const char *account, const char *bank_reference,
 										  const pg_uuid_t *transaction_id, bool wait);
+
+/*
+ * The same for the id of a capture, void or refund: an id is the attempt's that claims it first,
+ * within the account and that kind of operation (a name of core/connector/bank_op.h). Waits for
+ * nobody.
+ */
+extern PgwOwner pgw_store_claim_operation_reference(const char *account, const char *operation,
+													const char *bank_reference,
+													const pg_uuid_t *transaction_id);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "core/payment/compensation_rules.h"
+#include "core/payment/operation_rules.h"
 
 #define CHARGED 1000
 #define MAX_ATTEMPTS 3
@@ -1074,6 +1075,29 @@ every_amount(void **state)
 	}
 }
 
+static void
+of_another_operation(void **state)
+{
+	static const PgwBankOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_REVERSE};
+
+	for (size_t o = 0; o < LENGTH(operations); o++)
+		for (int bits = 0; bits < 8; bits++)
+		{
+			PgwAnswer a = answer((bits & 1) != 0 ? PGW_OUT_APPROVED : PGW_OUT_PENDING);
+			PgwCompensationInput in = asked(operations[o], operations[o], &a);
+			PgwCompensationDecision d;
+
+			in.names_other = true;
+			in.in_doubt = (bits & 2) != 0;
+			in.accepted = (bits & 4) != 0;
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_STOP);
+			assert_int_equal(d.decision.state, PGW_REQUIRES_MANUAL_REVIEW);
+			assert_string_equal(d.decision.reason, PGW_ID_OF_ANOTHER_OPERATION);
+			assert_string_equal(d.decision.error->code, "bank_reference_taken");
+		}
+}
+
 int
 main(void)
 {
@@ -1085,7 +1109,7 @@ main(void)
 		cmocka_unit_test(another_payment),     cmocka_unit_test(pending_at_the_bank),
 		cmocka_unit_test(partial_answer),      cmocka_unit_test(every_combination),
 		cmocka_unit_test(every_amount),        cmocka_unit_test(repeat_refused),
-		cmocka_unit_test(unreadable),
+		cmocka_unit_test(unreadable),          cmocka_unit_test(of_another_operation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

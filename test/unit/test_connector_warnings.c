@@ -167,6 +167,42 @@ test_parts(void **state)
 		NULL, NULL);
 }
 
+/* A bank that takes a second refund for the first one is told by a name in its answer, or not at
+ * all. */
+static void
+test_refund_names(void **state)
+{
+	static const struct
+	{
+		const char *capabilities;
+		const char *fields;
+		bool warned;
+	} cases[] = {{",'partial_refund':true", "'amount':'/a'", true},
+				 {",'partial_refund':true", "'reference':'/r'", false},
+				 {",'partial_refund':true", "'bank_reference':'/id'", false},
+				 {"", "'amount':'/a'", false}};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char operations[2048];
+		char capabilities[128];
+
+		snprintf(
+			operations, sizeof(operations),
+			CHARGE(
+				BODY,
+				RULES(
+					YES)) ",'refund':{'method':'POST','path':'/r/{{original_ref}}','body':{'a':'{{amount}}'},'answer':{'rules':[" YES
+						  "],'fields':{%s}}}," LOOKUP_REFUND,
+			cases[i].fields);
+		snprintf(capabilities, sizeof(capabilities), ",'lookup_consistent_after_seconds':2%s",
+				 cases[i].capabilities);
+		warns(capabilities, operations, cases[i].warned ? "/operations/refund/answer/fields" : NULL,
+			  "a second refund");
+	}
+}
+
 /* "Already voided" is a yes, where the bank says so with a status of its own. */
 static void
 test_done_before(void **state)
@@ -581,6 +617,7 @@ main(void)
 		cmocka_unit_test(test_approvals),
 		cmocka_unit_test(test_rules_never_asked),
 		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_refund_names),
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_done_before),
 		cmocka_unit_test(test_room),

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "core/payment/accepted_rules.h"
 #include "core/payment/operation_events.h"
 
 #define AMOUNT 100
@@ -733,6 +734,47 @@ behind_one_taken_back(void **unused)
 	}
 }
 
+/*
+ * The bank has taken it for another one, which has that id: whatever it says, and however it came
+ * about, this one may never have been made.
+ */
+static void
+of_another_operation(void **unused)
+{
+	static const PgwOutcome outcomes[] = {PGW_OUT_APPROVED, PGW_OUT_ACCEPTED, PGW_OUT_PENDING};
+	PgwDecision e;
+
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(operations); i++)
+		for (size_t o = 0; o < LENGTH(outcomes); o++)
+			for (int bits = 0; bits < 8; bits++)
+			{
+				PgwAnswer a = answer(outcomes[o]);
+				PgwOperationInput in = input(operations[i], operations[i], &full, &a);
+				PgwOperationDecision d;
+
+				in.names_other = true;
+				in.in_doubt = (bits & 1) != 0;
+				in.pending = (bits & 2) != 0;
+				in.refusal = (bits & 4) != 0 ? "refund_refused" : NULL;
+				d = decide(in);
+				assert_int_equal(d.next, PGW_OPERATION_STOP);
+				assert_string_equal(d.reason, PGW_ID_OF_ANOTHER_OPERATION);
+				assert_string_equal(d.error->code, "bank_reference_taken");
+				assert_true(d.names_other);
+				/* an order that was accepted before */
+				pgw_accepted_result(&in, &d);
+				assert_int_equal(d.next, PGW_OPERATION_STOP);
+				pgw_accepted_decision(&d, kinds[i], &e);
+				assert_null(events_wrong(kinds[i], PGW_SAVED, &e));
+				assert_int_equal(e.state, PGW_REQUIRES_MANUAL_REVIEW);
+				assert_true(e.names_other_charge);
+				pgw_operation_decision(&d, PGW_CREATED, true, &e);
+				assert_null(events_wrong(kinds[i], PGW_CREATED, &e));
+				assert_true(e.names_other_charge);
+			}
+}
+
 static void
 ends(void **unused)
 {
@@ -771,6 +813,7 @@ main(void)
 		cmocka_unit_test(first_refused),
 		cmocka_unit_test(declined_after_it_was_done),
 		cmocka_unit_test(behind_one_taken_back),
+		cmocka_unit_test(of_another_operation),
 	};
 
 	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);

@@ -183,8 +183,8 @@ static const PgwErrorInfo errors[] = {
 	 "the bank approved without naming the charge; it is being found out", "PW504",
 	 "being_checked"},
 	{"bank_reference_taken", PGW_CLASS_TIMEOUT, 504, false,
-	 "the bank named a charge that is another payment's; a person has to look", "PW504",
-	 "being_checked"},
+	 "the bank named a charge, capture, void or refund that is another's; a person has to look",
+	 "PW504", "being_checked"},
 	{"wait_timeout", PGW_CLASS_TIMEOUT, 504, false, "the wait ended before the outcome was known",
 	 "PW504", "being_checked"},
 

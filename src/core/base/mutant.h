@@ -201,6 +201,7 @@ typedef enum PgwMutant
 	/* a look-up that does not say what was refunded is taken for "nothing" */
 	REFUND_UNKNOWN,
 	REFERENCE_OWNER, /* an answer that names another payment's charge is believed */
+	OPERATION_OWNER, /* ... that names another capture, void or refund */
 	/* the id of a no that is not believed is used as the charge's */
 	UNCLAIMED_ID,
 	/* an approval that does not name its charge is taken as a whole one */

@@ -471,6 +471,22 @@ look_at_accepted(PgwWarnings *w, const PgwConnector *c)
 			"a refund that is only accepted counts as done as soon as the charge shows it: where the bank's \"refunded\" counts what is only accepted, at once, and one that fails after that is not noticed. Add \"lookup_refund\"");
 }
 
+/*
+ * A bank may take a second refund of a charge for the first one, and answers with that one again:
+ * only a name in the answer tells.
+ */
+static void
+look_at_refund_names(PgwWarnings *w, const PgwConnector *c)
+{
+	const PgwAnswerSpec *spec = &c->ops[PGW_OP_REFUND].answer;
+
+	if (c->ops[PGW_OP_REFUND].present && c->caps.partial_refund &&
+		!spec->has_field[PGW_FIELD_REFERENCE] && !spec->has_field[PGW_FIELD_BANK_REFERENCE])
+		pgw_warn(
+			w, PGW_OP_REFUND, "/answer/fields",
+			"nothing tells the answer to one refund of a charge from that to another: a second refund that the bank takes for the first would count as done. Name \"reference\", what the bank repeats of {{transaction_ref}}, or its own id of the refund as \"bank_reference\"");
+}
+
 int
 pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 {
@@ -479,6 +495,7 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 	look_at_lost_answers(&w, c);
 	look_at_errors_of_keys(&w, c);
 	look_at_accepted(&w, c);
+	look_at_refund_names(&w, c);
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
 		if (!c->ops[i].present)

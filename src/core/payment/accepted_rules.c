@@ -132,6 +132,7 @@ pgw_accepted_decision(const PgwOperationDecision *r, PgwKind kind, PgwDecision *
 	d->state = PGW_SAVED;
 	d->error = r->error;
 	d->reason = r->reason;
+	d->names_other_charge = r->names_other;
 	if (r->shown != NULL)
 		pgw_decision_note_difference(d, r->asked_amount, r->asked_currency, r->shown);
 	switch (r->next)

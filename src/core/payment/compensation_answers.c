@@ -545,6 +545,12 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 		return;
 	}
 	begin(in, d);
+	if (in->names_other && !PGW_MUTATED(OPERATION_OWNER))
+	{
+		review(d, PGW_ID_OF_ANOTHER_OPERATION);
+		d->decision.error = pgw_error_find("bank_reference_taken");
+		return;
+	}
 	if (in->transport != PGW_TRANSPORT_ANSWERED)
 	{
 		if (lookup)

@@ -114,6 +114,7 @@ typedef struct PgwCompensationInput
 	bool in_doubt;        /* the key had been sent before this question */
 	PgwTransport transport;
 	const PgwAnswer *answer;
+	bool names_other; /* the id in it is another operation's */
 	const PgwCapabilities *caps;
 	int keys_used; /* keys used so far */
 	int max_keys;

@@ -18,6 +18,7 @@ begin(const PgwOperationDecision *r, PgwState state, PgwDecision *d)
 	d->state = state;
 	d->error = r->error;
 	d->reason = r->reason;
+	d->names_other_charge = r->names_other;
 	if (r->shown != NULL)
 		pgw_decision_note_difference(d, r->asked_amount, r->asked_currency, r->shown);
 }

@@ -8,6 +8,8 @@
  *       one that a look-up confirms.  Where being wrong would cost money, the first is enough only
  *       where no look-up could ever show what was done.  The refusal of a repetition proves
  *       nothing of the first request, which it may be refused for: looked up, or a person asks.
+ *     - An answer with the id of another operation is that one's: the bank has taken this one for
+ *       it, for all we know, and a person asks whether both were done.
  *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
  *       Where the bank forgets errors, a look-up that counts and does not tell is made again, until
  *       it tells or a person asks.
@@ -653,6 +655,13 @@ pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 	bool lookup = pgw_op_is_lookup(in->op);
 
 	memset(d, 0, sizeof(*d));
+	if (in->names_other && !PGW_MUTATED(OPERATION_OWNER))
+	{
+		stop(d, PGW_ID_OF_ANOTHER_OPERATION);
+		d->error = pgw_error_find("bank_reference_taken");
+		d->names_other = true;
+		return;
+	}
 	if (in->transport == PGW_TRANSPORT_ANSWERED)
 	{
 		if (in->op == PGW_OP_LOOKUP_REFUND)

@@ -13,6 +13,9 @@
 #include "core/payment/charge_rules.h"
 #include "core/payment/payment_amounts.h"
 
+/* Why it is in review: the bank's answer has the id of another capture, void or refund. */
+#define PGW_ID_OF_ANOTHER_OPERATION "id_of_another_operation"
+
 extern PgwBankOp pgw_operation_op(PgwKind kind);
 
 /*
@@ -92,6 +95,7 @@ typedef struct PgwOperationInput
 	bool pending; /* the bank said last that it is on its way */
 	PgwTransport transport;
 	const PgwAnswer *answer; /* with ANSWERED */
+	bool names_other;        /* ... and the id in it is another operation's */
 	const PgwCapabilities *caps;
 	bool not_found_counts; /* look-up: the bank would show it by now */
 	bool key_is_spent;     /* pgw_operation_new_key(): sent again it would have another key */
@@ -118,6 +122,7 @@ typedef struct PgwOperationDecision
 	bool same;              /* FIND_OUT: pending, as before; no event is worth it */
 	bool expired;           /* the authorization has lapsed */
 	bool excess;            /* DONE: and the bank has given back more than that */
+	bool names_other;       /* STOP: the id in the answer must not be kept */
 	const PgwAnswer *shown; /* as in PgwDecision */
 	int64_t asked_amount;
 	const char *asked_currency;

@@ -1,0 +1,151 @@
+# An id of a capture, void or refund belongs to one attempt: a bank that takes one refund for another, which it has made, and answers with that one's id has
+# not made it, and pgw does not say that it has.  Counted in the bank's books.
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP;
+use PgwScriptedBank;
+use PgwSession;
+use PgwTest;
+use Test::More;
+
+# A bank that knows refunds, captures and voids by what they are about, not by our reference: a second one for the same amount is the first one.
+# The token of a charge tells which id its operations have: own, the charge's (plain), or that of what is refunded (capture).
+my (@charges, @done);
+
+sub charged
+{
+	my ($f, $captured) = @_;
+	push @charges, { ref => $f->{ref}, id => 'ch_' . (1 + @charges), token => $f->{token}, captured => $captured, refunded => 0, capture => 'cap_' . (1 + @charges) };
+	return { document => { state => 'ok', %{ $charges[-1] } } };
+}
+
+sub done
+{
+	my ($what, $f) = @_;
+	my $charge = charge_asked_for(\@charges, $f);
+	my $amount = $f->{amount} // 0;
+	# of another charge, too, where the token says so
+	my ($before) = grep { $_->{what} eq $what && $_->{amount} == $amount && ($_->{charge} eq $charge->{id} || $charge->{token} =~ /blind/ && $_->{token} eq $charge->{token}) } @done;
+	my $id = $charge->{token} =~ /plain/ ? $charge->{id} : $charge->{token} =~ /captured/ ? $charge->{capture} : "${what}_" . (1 + @done);
+	return { document => { state => 'ok', id => $before->{id} } } if $before && $charge->{token} =~ /deaf|blind/;
+	push @done, { what => $what, charge => $charge->{id}, token => $charge->{token}, amount => $amount, id => $id };
+	$charge->{ $what eq 'refund' ? 'refunded' : 'captured' } += $amount;
+	return { document => { state => $charge->{token} =~ /later/ ? 'taken' : 'ok', id => $id } };
+}
+
+my $bank = scripted_bank(sub {
+	my ($r) = @_;
+	my ($path) = split /\?/, $r->{path};
+	return { document => \@done } if $path eq '/books';
+	return charged($r->{fields}, $r->{fields}{amount}) if $path eq '/charge';
+	return charged($r->{fields}, 0) if $path eq '/authorize';
+	return done($1, $r->{fields}) if $path =~ m{^/(capture|void|refund)$};
+	return { status => 404, document => { state => 'none' } };
+});
+
+my $node = pgw_node('operation_ids', conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '50ms'\npgw.retry_max_delay = '200ms'\n");
+pgw_setup($node);
+my %yes = (rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' } ]);
+my %answer = (rules => [ @{ $yes{rules} }, { status => 200, when => { '/state' => 'taken' }, outcome => 'accepted' } ]);
+my @about = (sale => '{{bank_reference}}', amount => '{{amount}}');
+add_dialect($node, $bank, 'ids', {
+	v => 2,
+	capabilities => { tokens => \1, partial_capture => \1, multiple_captures => \1, partial_refund => \1, accepted_final_after_seconds => 86400 },
+	operations => {
+		charge => form_request('/charge', { %yes, fields => { reference => '/ref', bank_reference => '/id', capture_reference => '/capture' } }, amount => '{{amount}}', token => '{{token}}'),
+		authorize => form_request('/authorize', { %yes, fields => { reference => '/ref', bank_reference => '/id' } }, amount => '{{amount}}', token => '{{token}}'),
+		(map { $_ => form_request("/$_", { %answer, fields => { bank_reference => '/id' } }, @about) } 'capture', 'refund'),
+		void => form_request('/void', { %answer, fields => { bank_reference => '/id' } }, sale => '{{bank_reference}}') } });
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+sub pay
+{
+	my ($id, %o) = @_;
+	return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, amount => 5000, bank => 'ids', %o));
+}
+
+# An operation on a payment, to its end: the attempt's state and why.
+sub operate
+{
+	my ($what, $payment, $id, $amount) = @_;
+	my $more = $what eq 'void' ? '' : ", $amount" . ($what eq 'capture' ? ', final => false' : '');
+	sql("SELECT pgw.${what}_payment(payment_id, '$id'$more) FROM pgw.find_payment('$payment')");
+	wait_until(sub { status_of($node, $id) =~ /Completed|Failed|Review|Saved/ }, 60);
+	return sql("SELECT status, coalesce(error_code, ''), coalesce(bank_reference, 'none') FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+}
+
+sub made { my ($what) = @_; return scalar grep { $_->{what} eq $what } bank_books($bank) }
+sub amounts { return sql("SELECT status, captured_amount, refunded_amount, refund_pending_amount FROM pgw.find_payment('$_[0]')") }
+
+part($node, 'two refunds of one charge', sub {
+	is(pay('deaf', token => 'tok_deaf'), 'captured', 'a charge');
+	like(operate('refund', 'deaf', 'r1', 1000), qr/^Completed\|\|refund_/, 'a refund');
+	is(operate('refund', 'deaf', 'r2', 1000), 'RequiresManualReview|bank_reference_taken|none', 'a second one of the same amount, which the bank takes for the first: in review');
+	is(made('refund'), 1, 'it has made one');
+	is(amounts('deaf'), 'partially_refunded|5000|1000|1000', 'and the payment shows one, and one that is in doubt');
+	is(sql("SELECT event_data->>'reason' FROM pgw.payment_history((SELECT payment_id FROM pgw.find_payment('deaf'))) WHERE event_type = 'ManualReviewRequired'"), 'id_of_another_operation', 'why');
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.alert_state a JOIN pgw.payment_transactions t USING (transaction_id) WHERE a.kind = 'review_required' AND t.client_request_id = 'r2'"), 'people are told');
+	like(operate('refund', 'deaf', 'r3', 700), qr/^Completed\|\|refund_/, 'a refund with an id of its own is done');
+	is(sql("SELECT pgw.resolve_review(transaction_id, 'mark_not_charged', 'the bank has made one') FROM pgw.payment_transactions WHERE client_request_id = 'r2'"), 'Failed', 'an operator ends the other');
+	is(amounts('deaf'), 'partially_refunded|5000|1700|0', 'and its amount is free again');
+});
+
+part($node, 'a refund of another payment', sub {
+	pay($_, token => 'tok_blind') for 'b1', 'b2';
+	like(operate('refund', 'b1', 'br1', 300), qr/^Completed/, 'a refund');
+	is(operate('refund', 'b2', 'br2', 300), 'RequiresManualReview|bank_reference_taken|none', "one of another payment that has its id");
+	# in another account the same id is another refund
+	sql("INSERT INTO pgw.banks (name, connector, base_url, account) VALUES ('apart', 'ids', '$bank->{url}', 'apart')");
+	pay('b3', token => 'tok_blind', bank => 'apart');
+	like(operate('refund', 'b3', 'br3', 300), qr/^Completed/, 'in another account it is another one');
+});
+
+part($node, 'captures and voids', sub {
+	is(pay('auth', token => 'tok_deaf', capture => 'manual'), 'authorized', 'an authorization');
+	like(operate('capture', 'auth', 'c1', 1000), qr/^Completed\|\|capture_/, 'a capture');
+	is(operate('capture', 'auth', 'c2', 1000), 'RequiresManualReview|bank_reference_taken|none', 'another one that the bank takes for it');
+	pay($_, token => 'tok_blind', capture => 'manual') for 'v1', 'v2';
+	like(operate('void', 'v1', 'vv1'), qr/^Completed\|\|void_/, 'a void');
+	is(operate('void', 'v2', 'vv2'), 'RequiresManualReview|bank_reference_taken|none', 'one with its id');
+});
+
+part($node, 'an order that is accepted', sub {
+	pay('l', token => 'tok_deaf_later');
+	like(operate('refund', 'l', 'lr1', 400), qr/^Saved\|\|refund_/, 'a refund that the bank has accepted');
+	is(operate('refund', 'l', 'lr2', 400), 'RequiresManualReview|bank_reference_taken|none', 'and another one with its id');
+});
+
+part($node, 'a give-back', sub {
+	PgwSession->new($node)->run('BEGIN; SELECT status FROM ' . pay_sql('process_payment', client_request_id => $_, amount => 77, bank => 'ids', token => 'tok_blind_hold', capture => 'manual') . '; ROLLBACK') for 'g1', 'g2';
+	ok(wait_until(sub { status_of($node, 'g1') =~ /Refunded|Review/ && status_of($node, 'g2') =~ /Refunded|Review/ }, 60), 'two charges are given back');
+	is(sql("SELECT string_agg(concat_ws(' ', status, error_code), ',' ORDER BY status) FROM pgw.payment_transactions WHERE client_request_id IN ('g1', 'g2')"),
+		'RequiresManualReview bank_reference_taken,Refunded given_back', 'one of them with the void of the other: a person looks');
+});
+
+# Where the ids of its refunds are the charge's, or that of what is refunded, they tell nothing, and are none.
+part($node, 'ids that are the charge\'s', sub {
+	for my $token ('tok_plain', 'tok_captured')
+	{
+		pay($token, token => $token);
+		like(operate('refund', $token, "$token $_", 100), qr/^Completed/, "$token: refund $_") for 1 .. 3;
+		is(amounts($token), 'partially_refunded|5000|300|0', "$token: all of them count");
+	}
+	pay('plain auth', token => 'tok_plain', capture => 'manual');
+	like(operate('capture', 'plain auth', "pc $_", 1000), qr/^Completed/, "capture $_ with the charge's id") for 1, 2;
+});
+
+# Sent in one turn of the worker's, their answers may be written in one batch.
+part($node, 'at once', sub {
+	pay("race $_", token => 'tok_blind') for 1 .. 3;
+	sql("SELECT pgw.refund_payment(payment_id, 'rr' || n, 555) FROM generate_series(1, 3) n, pgw.find_payment('race ' || n)");
+	ok(wait_until(sub { 3 == sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^rr' AND status IN ('Completed', 'RequiresManualReview')") }, 60), 'all have their end');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^rr' AND status = 'Completed'"), 1, 'one of three with one id is done');
+});
+
+is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'consistent');
+my ($rc, undef, $err) = $node->psql('postgres', 'DELETE FROM pgw.operation_references');
+like($err, qr/operation_references/, 'what was claimed cannot be deleted');
+$node->stop('fast');
+done_testing();
