@@ -146,6 +146,19 @@ part($node, 'late events', sub {
 		sql('SELECT count(*) FROM pgw.late_events') == 0 }, 20), 'what all have read is listed no more');
 });
 
+part($node, 'purged meanwhile', sub {
+	my $r = PgwEventReader->new($node, 'purged');
+	old_attempt($r, 'p 1');
+	change_settings($node, 'pgw.worker_mode' => 'on');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')") == 0 }, 30), 'all is over');
+	cmp_ok(sql("SELECT count(*) FROM pgw.late_events JOIN pgw.payment_transactions USING (transaction_id) WHERE client_request_id = 'p 1'"), '>=', 3, 'events are listed that nobody has read');
+	cmp_ok(sql('SELECT attempts FROM pgw.purge_test_data()'), '>', 0, 'and are purged');
+	sql(pay('p after'));
+	is($r->drain(2), 6, 'what is gone is not the end of what is to be read');
+	is($r->faults('p after'), '', 'all came');
+	sql("SELECT pgw.drop_event_consumer('purged')");
+});
+
 part($node, 'a copy', sub {
 	my $r = PgwEventReader->new($node, 'copied');
 	sql(pay('copy'));
