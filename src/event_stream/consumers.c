@@ -120,8 +120,15 @@ find_place(FunctionCallInfo fcinfo, const char *name, Place *p)
 #define PLACE_COLUMNS \
 	"seen, since, batch, system_identifier, database_oid, fences, fence_txids, resumptions, read_up_to, reading, reading_at," \
 	" position_id, position_step"
+/*
+ * The consumer of webhooks is made in transactions that have an id, so nobody waits for who is
+ * under way, and reads within a limit (batch.c), which a look through all events would not keep,
+ * ever.  Of what is under way it finds only what is of attempts from shortly before.
+ */
 #define PLACE_VALUES \
-	"$2, $3, $4, $5, $6, CASE WHEN $9 THEN ARRAY[$7] ELSE '{}' END, CASE WHEN $9 THEN ARRAY[$8] ELSE '{}' END," \
+	"$2, $3, $4, $5, $6," \
+	" CASE WHEN $1 = 'pgw.webhooks' THEN ARRAY[$7 - 300000] ELSE '{}' END || CASE WHEN $9 THEN ARRAY[$7] ELSE '{}' END," \
+	" CASE WHEN $1 = 'pgw.webhooks' THEN ARRAY['0'::xid8] ELSE '{}' END || CASE WHEN $9 THEN ARRAY[$8] ELSE '{}' END," \
 	" (SELECT count(*) FROM pgw.resumptions r WHERE r.taken_over IS NOT NULL), clock_timestamp(), NULL, NULL," \
 	" '00000000-0000-0000-0000-000000000000', 0"
 
