@@ -108,6 +108,9 @@ part($b, 'claimed meanwhile', sub {
 	$claim->wait;
 	is($claim->state, 'PW422', '... and is refused');
 	is($b->safe_psql('paid_first', 'SELECT count(*) FROM pgw.shard_slots'), 0, '... as a whole');
+	$b->safe_psql('paid_first', 'INSERT INTO pgw.restore_pending DEFAULT VALUES');
+	my (undef, undef, $err) = $b->psql('paid_first', "\\set VERBOSITY verbose\nSELECT pgw.claim_slots('{[600,600]}')");
+	like($err, qr/PW422/, '... also while a restore is under way');
 });
 
 # The server is started under another name, and gets one of the slots.
@@ -180,6 +183,12 @@ part($a, 'copies', sub {
 	is($b->safe_psql('restored', 'SELECT count(*), count(*) FILTER (WHERE shard = $$a$$) FROM pgw.shard_slots'), '1024|1023', '... with its slots');
 	($rc, $out, $err) = $b->psql('restored', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 's9.dump'));
 	like($err, qr/PW421/, '... none of which is at home there');
+
+	# row by row, after the payments
+	$a->command_ok([ 'pg_dump', '--inserts', '-f', $dump, $a->connstr('postgres') ], 'a dump of INSERTs');
+	$b->safe_psql('postgres', 'CREATE DATABASE inserted');
+	$b->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $b->connstr('inserted') ], '... is restored, too');
+	is($b->safe_psql('inserted', 'SELECT count(*), count(*) FILTER (WHERE shard = $$a$$) FROM pgw.shard_slots'), '1024|1023', '... with its slots');
 });
 
 done_testing();
