@@ -288,13 +288,14 @@ insert(Received *r, const PgwBank *bank)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
 	{
+		/* as the owner, with the search_path of whoever calls: names are the server's own */
 		plan = SPI_prepare(
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
 			" amount, currency, received_at, transaction_id, amounts, about, says, request_key,"
 			" evidence, change, may_change, next_match_at, dispute, dispute_says, proof)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-			" $18, $19, $20, $21, $22, $23, $24, $25, $26::jsonb, $27)"
+			" $18, $19, $20, $21, $22, $23, $24, $25, $26::pg_catalog.jsonb, $27)"
 			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
 			lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)

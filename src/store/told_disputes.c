@@ -326,9 +326,11 @@ pgw_store_dispute_attempt(const char *account, const char *bank_dispute_id,
 	bool found;
 
 	begin();
-	if (SPI_execute_with_args("SELECT transaction_id FROM pgw.disputes WHERE account = $1"
-							  " AND bank_dispute_id = $2",
-							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+	/* an endpoint asks, too, as the owner and with a search_path of its own */
+	if (SPI_execute_with_args(
+			"SELECT transaction_id FROM pgw.disputes WHERE account OPERATOR(pg_catalog.=) $1"
+			" AND bank_dispute_id OPERATOR(pg_catalog.=) $2",
+			2, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for a dispute failed");
 	found = SPI_processed > 0;
 	if (found)

@@ -165,6 +165,24 @@ part($node, 'another currency', sub {
 	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'events and rows agree');
 });
 
+# An endpoint's search_path is its own, and its call acts as pgw's owner: what stands there must not be taken for the server's.
+part($node, 'planted names', sub {
+	pay($node, 'i', bank => 'bank');
+	sql(<<'SQL');
+		CREATE SCHEMA planted;
+		CREATE TABLE planted.ran (what text);
+		CREATE FUNCTION planted.is_fine(pg_catalog.jsonb) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN INSERT INTO planted.ran VALUES ('type'); RETURN true; END$$;
+		CREATE DOMAIN planted.jsonb AS pg_catalog.jsonb CHECK (planted.is_fine(VALUE));
+		CREATE FUNCTION planted.is_equal(text, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN INSERT INTO planted.ran VALUES ('operator'); RETURN $1 OPERATOR(pg_catalog.=) $2; END$$;
+		CREATE OPERATOR planted.= (LEFTARG = text, RIGHTARG = text, FUNCTION = planted.is_equal);
+SQL
+	step('i', 'withdrawn');
+	ok(wait_until(sub { $postman->round(sub { sql("SET search_path = planted, pg_catalog; $_[0]") }); !$postman->{left} }, 60), 'brought with a search_path that finds them first');
+	is(newest(), 'unknown_payment waiting', 'it is looked for by its dispute, and recorded');
+	is(sql('SELECT string_agg(DISTINCT what, $$, $$) FROM planted.ran'), '', 'and none of them ran');
+	sql('DROP SCHEMA planted CASCADE');
+});
+
 # What no client may do: take a dispute away.
 is(($node->psql('postgres', 'DELETE FROM pgw.disputes'))[0], 3, 'disputes are not deleted');
 ok(bank_ledger($bank)->{disputes}[0]{id}, 'the bank has them');
