@@ -2741,7 +2741,7 @@ $$
 			'redeliver,test_webhook}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
 		('{operator,auditor}', 'SELECT', 'TABLE', NULL,
-			'{audit_transactions,audit_events,manual_reviews,alerts,payment_facts,payment_steps,webhook_deliveries}'),
+			'{audit_transactions,audit_events,audit_disputes,manual_reviews,alerts,payment_facts,payment_steps,webhook_deliveries}'),
 		('{operator,auditor,monitor}', 'SELECT', 'TABLE', NULL, '{metrics}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')
 	) g (levels, privilege, kind, column_name, names)

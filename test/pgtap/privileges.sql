@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(97);
+SELECT plan(98);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -151,6 +151,10 @@ SELECT is((SELECT count(*)::int FROM pgw.my_payments), 0, 'and does not see othe
 SELECT is((SELECT payment_id FROM pgw.get_payment('00000000-0000-7000-8000-00000000000d')), NULL, 'nor gets one');
 SELECT throws_ok($$SELECT pgw.find_payment('x', 'default')$$, '42501', NULL, 'nor looks for one');
 RESET ROLE;
+
+SELECT is_empty($$SELECT v.viewname FROM pg_views v WHERE v.schemaname = 'pgw' AND v.definition ~ 'access_grants'
+	AND NOT EXISTS (SELECT FROM pgw.access_grid() g WHERE g.level = 'auditor' AND g.object = 'TABLE pgw.' || v.viewname)$$,
+	'every view that asks for grants can be had by one');
 
 -- who sees everything anyway sees it in the views: pgw's owner (here a superuser), without a grant
 DELETE FROM pgw.access_grants;
