@@ -1601,6 +1601,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quot
 	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
+	-- what waits for one that had this name, or is about merchants of which it hears no more, is none of this one's
+	IF NEW.endpoint IS DISTINCT FROM OLD.endpoint OR NEW.merchant IS DISTINCT FROM OLD.merchant THEN
+		DELETE FROM pgw.webhook_queue q WHERE q.endpoint = NEW.endpoint AND q.status IN ('waiting', 'behind')
+			AND (NEW.endpoint IS DISTINCT FROM OLD.endpoint OR NEW.merchant IS NOT NULL AND q.merchant IS DISTINCT FROM NEW.merchant);
+	END IF;
 	IF NOT NEW.enabled OR TG_OP = 'UPDATE' AND OLD.enabled THEN
 		IF TG_OP = 'UPDATE' THEN
 			NEW.enabled_at := OLD.enabled_at;

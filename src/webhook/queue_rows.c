@@ -58,8 +58,11 @@ count(dlist_head *list)
 
 /* ---------------------------------------------------------------- what is due */
 
+/* Its merchant is asked for once more: the row may have come just before that was changed. */
 #define DUE(status) \
 	"SELECT q.delivery, q.message_id, q.payload, q.attempts FROM pgw.webhook_queue q" \
+	" JOIN pgw.webhook_endpoints w ON w.endpoint = q.endpoint" \
+	" AND (w.merchant IS NULL OR w.merchant = q.merchant)" \
 	" WHERE q.endpoint = $1 AND " status " AND q.next_attempt_at <= $2" \
 	" AND q.delivery <> ALL ($3) ORDER BY q.next_attempt_at, q.delivery LIMIT $4"
 

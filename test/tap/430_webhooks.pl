@@ -228,6 +228,20 @@ part($node, 'addresses', sub {
 	like($err, qr/must begin with https/, 'without encryption only this machine is reached');
 });
 
+part($node, 'what waited for another', sub {
+	my @becomes = ("DELETE FROM pgw.webhook_endpoints; " . endpoint_sql('shop', $hook, merchant => 'm1'), "UPDATE pgw.webhook_endpoints SET merchant = 'm1'");
+	for (0, 1)
+	{
+		begin_again();
+		receiver_mode($hook, 500);
+		pay("secret$_");
+		ok(arrives("secret$_", 1), 'a message is not taken');
+		sql($becomes[$_]);
+		receiver_mode($hook, 'ok');
+		is(state(), '', 'and is nothing for an endpoint of its name that is another merchant\'s');
+	}
+});
+
 part($node, 'operators', sub {
 	begin_again();
 	sql("CREATE ROLE op LOGIN; CREATE ROLE op1 LOGIN; SELECT pgw.grant_access('op', 'operator', 'default'), pgw.grant_access('op1', 'operator', 'm1')");
@@ -245,8 +259,13 @@ part($node, 'operators', sub {
 	my @m = of_payment('seen');
 	is($m[0]{headers}{'webhook-id'}, $m[1]{headers}{'webhook-id'}, 'with the same id');
 	is($m[0]{body}, $m[1]{body}, 'and text');
-	my $test = $node->safe_psql('postgres', "SELECT pgw.test_webhook('shop')", @op);
+	my $test = sql("SELECT pgw.test_webhook('shop')");
 	ok(wait_until(sub { sql("SELECT status FROM pgw.webhook_deliveries WHERE delivery = $test") eq 'delivered' }, 20), 'a test is sent');
+	for ("test_webhook('shop')", "redeliver($test)")
+	{
+		($rc, $out, $err) = $node->psql('postgres', "SELECT pgw.$_", @op);
+		like($err, qr/permission denied/, "$_: what hears of every merchant is not one merchant's operator's");
+	}
 	($rc, $out, $err) = $node->psql('postgres', "SELECT pgw.test_webhook('nowhere')", @op);
 	like($err, qr/names no endpoint that is enabled/, 'to an endpoint that is there');
 	($rc, $out, $err) = $node->psql('postgres', 'SELECT * FROM pgw.webhook_endpoints', @op);
