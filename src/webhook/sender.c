@@ -233,7 +233,7 @@ static void
 judge(PgwDelivery *d, const PgwHttpDone *done, TimestampTz now)
 {
 	PgwWebhookEndpoint *e = d->endpoint;
-	int retry_after_s = pgw_retry_after_read(done->retry_after);
+	int retry_after_s = pgw_retry_after_read(done->retry_after, PGW_WEBHOOK_RETRY_AFTER_S);
 
 	d->ended_at = now;
 	if (done->our_fault)

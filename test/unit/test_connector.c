@@ -18,6 +18,7 @@
 #include "cmocka_names.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "core/bank_message/retry_after.h"
 #include "core/base/buf_json.h"
 #include "core/base/error_codes.h"
 #include "core/connector/connector.h"
@@ -1473,6 +1474,8 @@ test_retry_after(void **state)
 	assert_int_equal(retry_after("0"), 0);
 	assert_int_equal(retry_after(" 120 "), 120);
 	assert_int_equal(retry_after("99999999999999999999"), 3600);
+	assert_int_equal(pgw_retry_after_read("7200", 86400), 7200);
+	assert_int_equal(pgw_retry_after_read("99999999999999999999", 86400), 86400);
 	assert_int_equal(retry_after("1.5"), -1);
 	assert_int_equal(retry_after("-1"), -1);
 	assert_int_equal(retry_after(""), -1);

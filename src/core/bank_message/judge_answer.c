@@ -567,7 +567,7 @@ judge(const PgwConnector *c, const PgwQuestion *question, const PgwGivenAnswer *
 	a->outcome = PGW_OUT_UNKNOWN;
 	a->http_status = (int) given->status;
 	a->captured = a->refunded = -1;
-	a->retry_after_s = pgw_retry_after_read(given->retry_after);
+	a->retry_after_s = pgw_retry_after_read(given->retry_after, PGW_RETRY_AFTER_MAX_S);
 	if (!pgw_connector_has(c, q->op))
 		return;
 	/* the bank names what it was told */

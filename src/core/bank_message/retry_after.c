@@ -1,7 +1,7 @@
 /*
- * retry_after.c - how long a bank asks us to wait before the next request
+ * retry_after.c - how long who was called asks us to wait before the next request
  *
- * Invariants: never negative but for "not said", and never more than PGW_RETRY_AFTER_MAX_S; what
+ * Invariants: never negative but for "not said", and never more than most_s; what
  * cannot be read counts as not said.
  */
 #include "core/bank_message/retry_after.h"
@@ -13,7 +13,7 @@
 #include <time.h>
 
 static int
-seconds_until(const char *s)
+seconds_until(const char *s, int most_s)
 {
 	int64_t then = pgw_http_date_read(s);
 	int64_t now = (int64_t) time(NULL);
@@ -22,11 +22,11 @@ seconds_until(const char *s)
 		return -1;
 	if (then <= now)
 		return 0;
-	return then - now > PGW_RETRY_AFTER_MAX_S ? PGW_RETRY_AFTER_MAX_S : (int) (then - now);
+	return then - now > most_s ? most_s : (int) (then - now);
 }
 
 int
-pgw_retry_after_read(const char *s)
+pgw_retry_after_read(const char *s, int most_s)
 {
 	int seconds = 0;
 
@@ -35,15 +35,15 @@ pgw_retry_after_read(const char *s)
 	while (*s == ' ' || *s == '\t')
 		s++;
 	if (*s < '0' || *s > '9')
-		return seconds_until(s);
+		return seconds_until(s, most_s);
 	for (; *s >= '0' && *s <= '9'; s++)
 	{
-		if (seconds <= PGW_RETRY_AFTER_MAX_S)
+		if (seconds <= most_s)
 			seconds = seconds * 10 + (*s - '0');
 	}
 	while (*s == ' ' || *s == '\t')
 		s++;
 	if (*s != '\0')
 		return -1;
-	return seconds > PGW_RETRY_AFTER_MAX_S ? PGW_RETRY_AFTER_MAX_S : seconds;
+	return seconds > most_s ? most_s : seconds;
 }
