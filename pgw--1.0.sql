@@ -3110,16 +3110,17 @@ $$
 #variable_conflict use_column
 DECLARE
 	faults text := concat_ws(', ',
-		CASE WHEN $1 IS NULL THEN '{"field": "since", "code": "required", "message": "must be a time"}' END,
-		CASE WHEN $2 IS NULL THEN '{"field": "until", "code": "required", "message": "must be a time"}' END,
+		CASE WHEN isfinite($1) IS NOT TRUE THEN '{"field": "since", "code": "required", "message": "must be a point in time"}' END,
+		CASE WHEN isfinite($2) IS NOT TRUE THEN '{"field": "until", "code": "required", "message": "must be a point in time"}' END,
 		CASE WHEN $1 >= $2 THEN '{"field": "until", "code": "out_of_range", "message": "must be later than since"}' END,
-		CASE WHEN $3 <= '0' OR extract(month FROM $3) <> 0 OR extract(year FROM $3) <> 0 THEN
-			'{"field": "bucket", "code": "out_of_range", "message": "must be longer than nothing, and without months and years"}' END,
+		CASE WHEN $3 <= '0' OR $3 > '36500 days' OR extract(month FROM $3) <> 0 OR extract(year FROM $3) <> 0 THEN
+			'{"field": "bucket", "code": "out_of_range", "message": "must be more than 0, at most 36500 days, without months"}' END,
 		CASE WHEN $4 IS NULL OR NOT $4 <@ '{merchant,bank,card_brand,capture}' THEN
 			'{"field": "by", "code": "unknown_value", "message": "must be of merchant, bank, card_brand and capture"}' END);
 BEGIN
 	IF faults <> '' THEN
-		RAISE EXCEPTION 'invalid arguments of pgw.payment_statistics()' USING ERRCODE = 'PW400', DETAIL = '[' || faults || ']';
+		RAISE EXCEPTION 'invalid arguments of pgw.payment_statistics()' USING ERRCODE = 'PW400', DETAIL = '[' || faults || ']',
+			HINT = 'Correct what DETAIL names.';
 	END IF;
 	RETURN QUERY
 	WITH g AS (

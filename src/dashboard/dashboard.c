@@ -32,6 +32,10 @@
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 
+/* 1970 began, and 9999 is about to */
+#define FIRST_TIME \
+	((TimestampTz) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
+#define LAST_TIME (INT64_C(7999) * 31556952 * USECS_PER_SEC)
 #define DAY_MS (INT64CONST(24) * 60 * 60 * 1000)
 
 PG_FUNCTION_INFO_V1(pgw_dashboard_1_0);
@@ -95,6 +99,9 @@ read_range(FunctionCallInfo fcinfo, PgwPage *page)
 	TimestampTz until = time_argument(fcinfo, "until", page->now);
 	TimestampTz since = time_argument(fcinfo, "since", until - DAY_MS * 1000);
 
+	/* nothing of pgw's is from before or after, and all that is counted from these fits */
+	since = Max(since, FIRST_TIME);
+	until = Min(until, LAST_TIME);
 	if (since >= until)
 		pgw_raise_fault("since", "out_of_range", "must be before until");
 	set_argument(page, PGW_PAGE_SINCE, TimestampTzGetDatum(since));

@@ -53,6 +53,7 @@ is(as('shopaud', "SELECT sum(n) FROM pgw.payment_step_times($range)"), sql("SELE
 like(as('cli', "SELECT * FROM pgw.payment_statistics($range)"), qr/permission denied/, 'a client none');
 like(as('cli', 'SELECT * FROM pgw.payment_facts'), qr/permission denied/, 'by no way');
 like(as('aud', "SELECT * FROM pgw.payment_statistics('$to', '$from', '1 month', '{weather}')"), qr/"until".*"bucket".*"by"/s, 'wrong arguments are named, all of them');
+like(as('aud', "SELECT * FROM pgw.payment_statistics('-infinity', 'infinity', '200000000 days')"), qr/"since".*"until".*"bucket".*HINT/s, 'also what is no point in time, or longer than any');
 
 # ---------------------------------------------------------------- plans
 

@@ -114,6 +114,9 @@ time_and_overflow(void **unused)
 	assert_true(pgw_uuid7_unix_ms(u) == 5000);
 	pgw_uuid7_make(&gen, UINT64_C(0xFFFFFFFFFFFF), rnd, u);
 	assert_true(pgw_uuid7_unix_ms(u) == UINT64_C(0xFFFFFFFFFFFF));
+	pgw_uuid7_first_of(UINT64_C(0x1000000000005),
+					   u); /* later than any id: it does not begin anew */
+	assert_true(pgw_uuid7_unix_ms(u) == UINT64_C(0xFFFFFFFFFFFF));
 }
 
 int

@@ -47,9 +47,11 @@ pgw_uuid7_make(PgwUuid7Gen *gen, uint64_t unix_ms, const uint8_t rnd[10], uint8_
 void
 pgw_uuid7_first_of(uint64_t unix_ms, uint8_t out[16])
 {
+	if (unix_ms > MS_MASK)
+		unix_ms = MS_MASK;
 	memset(out, 0, 16);
 	for (int i = 0; i < 6; i++)
-		out[i] = (uint8_t) ((unix_ms & MS_MASK) >> (40 - 8 * i));
+		out[i] = (uint8_t) (unix_ms >> (40 - 8 * i));
 }
 
 uint64_t

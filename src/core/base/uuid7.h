@@ -20,7 +20,7 @@ typedef struct PgwUuid7Gen
  */
 extern void pgw_uuid7_make(PgwUuid7Gen *gen, uint64_t unix_ms, const uint8_t rnd[10],
 						   uint8_t out[16]);
-/* the smallest of that millisecond */
+/* the smallest of that millisecond, or of the last one that ids have */
 extern void pgw_uuid7_first_of(uint64_t unix_ms, uint8_t out[16]);
 extern uint64_t pgw_uuid7_unix_ms(const uint8_t uuid[16]);
 extern void pgw_uuid_to_text(const uint8_t uuid[16], char out[37]);
