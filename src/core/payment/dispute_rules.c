@@ -15,8 +15,8 @@
 
 #include "core/base/mutant.h"
 
-/* Sums of a few of them are numbers, too; more is nobody's payment. */
-#define MOST (INT64_MAX / 8)
+/* Sums of thousands of them are numbers, too; more is nobody's payment. */
+#define MOST INT64_C(1000000000000000)
 
 static bool
 has(const PgwDispute *d, PgwDisputeStep step)
