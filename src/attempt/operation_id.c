@@ -20,6 +20,7 @@
 #include "attempt/operation_id.h"
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
+#include "exchange/log_rate.h"
 #include "store/bank_references.h"
 #include "store/capture_reference.h"
 
@@ -180,6 +181,7 @@ pgw_operation_id_claim(PgwCall *call, const PgwAttempt *attempt)
 	const char *id = call->answer.bank_reference;
 	PgwPayment p;
 	PgwOwner owner;
+	uint64 more;
 
 	call->names_other_operation = false;
 	if (!says_whose(call) || !is_about_operation(call, attempt))
@@ -192,11 +194,13 @@ pgw_operation_id_claim(PgwCall *call, const PgwAttempt *attempt)
 												&attempt->transaction_id);
 	if (owner != PGW_OWNER_OTHER || (operation == PGW_OP_REFUND && is_of_capture(id, attempt, &p)))
 		return owner != PGW_OWNER_BUSY;
-	ereport(WARNING,
-			(errmsg("pgw: the bank's answer names another capture, void or refund, and is not "
-					"believed"),
-			 errdetail("correlation id %s, bank \"%s\", account \"%s\", %s", call->correlation,
-					   call->bank->name, call->bank->account, pgw_op_name(call->op))));
+	if (pgw_log_due("another operation", call->bank->name, &more))
+		ereport(WARNING,
+				(errmsg("pgw: the bank's answer names another capture, void or refund, and is not "
+						"believed"),
+				 pgw_call_errdetail(call, psprintf("account \"%s\", %s", call->bank->account,
+												   pgw_op_name(call->op))),
+				 pgw_log_more(more)));
 	if (call->op != PGW_OP_LOOKUP_REFUND)
 		call->names_other_operation = true;
 	else if (!PGW_MUTATED(OPERATION_OWNER))

@@ -28,6 +28,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		card_logging
 		code_of_others
 		connections
+		event_consumers
 		foreign_keys
 		grants
 		in_doubt
