@@ -26,7 +26,7 @@ sub requests_of { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operat
 sub add_connector
 {
 	my ($name, $version, $replays_errors) = @_;
-	sql("INSERT INTO pgw.connectors (name, definition) SELECT '$name', jsonb_set(CASE $version WHEN 1 THEN regexp_replace((definition::jsonb #- '{operations,ping}' #- '{notifications}')::text, ',\\s*\"livemode\":\\s*\"/livemode\"', '', 'g')::jsonb ELSE definition::jsonb END || '{\"v\": $version}' #- '{operations,ping}' #- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{capabilities,lookup_consistent_after_seconds}',
+	sql("INSERT INTO pgw.connectors (name, definition) SELECT '$name', jsonb_set(CASE $version WHEN 1 THEN regexp_replace((definition::jsonb #- '{operations,ping}' #- '{notifications}' #- '{headers,traceparent}' #- '{headers,tracestate}')::text, ',\\s*\"livemode\":\\s*\"/livemode\"', '', 'g')::jsonb ELSE definition::jsonb END || '{\"v\": $version}' #- '{operations,ping}' #- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{capabilities,lookup_consistent_after_seconds}',
 			'{capabilities,idempotency,replays_errors}', '$replays_errors') FROM pgw.connectors WHERE name = 'json';
 		INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('$name', '$name', '$bank->{url}', 'bank', 1000)");
 }

@@ -237,7 +237,6 @@ part($node, 'what waited for another', sub {
 		pay("secret$_");
 		ok(arrives("secret$_", 1), 'a message is not taken');
 		sql($becomes[$_]);
-		receiver_mode($hook, 'ok');
 		is(state(), '', 'and is nothing for an endpoint of its name that is another merchant\'s');
 	}
 });
