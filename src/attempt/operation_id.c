@@ -118,7 +118,10 @@ pgw_operation_id_forget(PgwAttempt *attempt)
 
 /* ---------------------------------------------------------------- whose it is */
 
-/* Does the answer say of an operation that it is done, or under way?  That of a no is nobody's. */
+/*
+ * Does the answer say of an operation that it is done, or under way?  That of a no is nobody's, but
+ * for a look-up's: it shows one that there is.
+ */
 static bool
 says_whose(const PgwCall *call)
 {
@@ -126,7 +129,8 @@ says_whose(const PgwCall *call)
 
 	return call->transport == PGW_TRANSPORT_ANSWERED && call->answer.bank_reference[0] != '\0' &&
 		   (outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_ACCEPTED ||
-			outcome == PGW_OUT_PENDING);
+			outcome == PGW_OUT_PENDING ||
+			(outcome == PGW_OUT_DECLINED && call->op == PGW_OP_LOOKUP_REFUND));
 }
 
 /* Is the answer about what follows the charge, and one that ends it or begins to? */

@@ -31,7 +31,18 @@ sub done
 	return { document => { state => 'ok', id => $before->{id} } } if $before && $charge->{token} =~ /deaf|blind/;
 	push @done, { what => $what, charge => $charge->{id}, token => $charge->{token}, amount => $amount, id => $id };
 	$charge->{ $what eq 'refund' ? 'refunded' : 'captured' } += $amount;
+	return if $charge->{token} =~ /lost/ && $before;    # it is made, and the answer does not arrive
 	return { document => { state => $charge->{token} =~ /later/ ? 'taken' : 'ok', id => $id } };
+}
+
+# It shows the first refund of a charge, whichever is meant, and says that it has failed.
+sub looked_for
+{
+	my ($r) = @_;
+	my ($sale) = $r->{path} =~ /sale=(\w+)/;
+	my ($first) = grep { $_->{what} eq 'refund' && $_->{charge} eq $sale } @done;
+	push @done, { what => 'look', charge => $sale, token => '', amount => 0, id => '' };
+	return { document => { state => 'failed', id => $first->{id} } };
 }
 
 my $bank = scripted_bank(sub {
@@ -40,6 +51,7 @@ my $bank = scripted_bank(sub {
 	return { document => \@done } if $path eq '/books';
 	return charged($r->{fields}, $r->{fields}{amount}) if $path eq '/charge';
 	return charged($r->{fields}, 0) if $path eq '/authorize';
+	return looked_for($r) if $path eq '/look';
 	return done($1, $r->{fields}) if $path =~ m{^/(capture|void|refund)$};
 	return { status => 404, document => { state => 'none' } };
 });
@@ -57,6 +69,14 @@ add_dialect($node, $bank, 'ids', {
 		authorize => form_request('/authorize', { %yes, fields => { reference => '/ref', bank_reference => '/id' } }, amount => '{{amount}}', token => '{{token}}'),
 		(map { $_ => form_request("/$_", { %answer, fields => { bank_reference => '/id' } }, @about) } 'capture', 'refund'),
 		void => form_request('/void', { %answer, fields => { bank_reference => '/id' } }, sale => '{{bank_reference}}') } });
+
+add_dialect($node, $bank, 'looks', {
+	v => 2,
+	capabilities => { tokens => \1, partial_refund => \1 },
+	operations => {
+		charge => form_request('/charge', { %yes, fields => { reference => '/ref', bank_reference => '/id' } }, amount => '{{amount}}', token => '{{token}}'),
+		refund => form_request('/refund', { %answer, fields => { bank_reference => '/id' } }, @about),
+		lookup_refund => { method => 'GET', path => '/look?sale={{bank_reference}}&r={{transaction_ref}}', answer => { reference_echoed => \0, rules => [ { status => 200, when => { '/state' => 'failed' }, outcome => 'declined' }, @{ $yes{rules} } ], fields => { bank_reference => '/id' } } } } });
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -115,6 +135,17 @@ part($node, 'an order that is accepted', sub {
 	pay('l', token => 'tok_deaf_later');
 	like(operate('refund', 'l', 'lr1', 400), qr/^Saved\|\|refund_/, 'a refund that the bank has accepted');
 	is(operate('refund', 'l', 'lr2', 400), 'RequiresManualReview|bank_reference_taken|none', 'and another one with its id');
+});
+
+# A look-up that does not say which refund it shows is about the one whose id it has.
+part($node, 'a no to another one', sub {
+	pay('lost', token => 'tok_lost_later', bank => 'looks');
+	operate('refund', 'lost', 'xr1', 400);
+	ok(wait_until(sub { status_of($node, 'xr1') eq 'Failed' }, 60), 'a refund that the bank has accepted fails');
+	my $looks = made('look');
+	sql("SELECT pgw.refund_payment(payment_id, 'xr2', 400) FROM pgw.find_payment('lost')");
+	ok(wait_until(sub { made('look') > $looks && status_of($node, 'xr2') ne 'Saved' }, 60), 'another one, whose answer is lost, is looked for');
+	isnt(status_of($node, 'xr2'), 'Failed', 'and has not failed because the former has');
 });
 
 part($node, 'a give-back', sub {
