@@ -43,5 +43,7 @@ pgw_log_due(const char *kind, const char *about, uint64 *more)
 int
 pgw_log_more(uint64 more)
 {
-	return more == 0 ? 0 : errcontext(UINT64_FORMAT " more like it before it were left out", more);
+	if (more > 0) /* errcontext() is two calls, no expression to choose */
+		errcontext(UINT64_FORMAT " more like it before it were left out", more);
+	return 0;
 }

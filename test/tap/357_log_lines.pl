@@ -99,4 +99,5 @@ part($node, 'what the database refuses', sub {
 });
 
 $node->stop('fast');
+unlike(slurp_file($node->logfile), qr/CONTEXT:\s+0 more/, 'of none that were left out nothing is said');
 done_testing();
