@@ -125,14 +125,18 @@ pgw_step_disputes(PgwAttempt *attempt, PgwStep *step)
 	PgwToldDispute *told;
 	PgwPayment p;
 	PgwBank *bank;
+	bool unreadable;
 	bool busy = false;
 	bool used = false;
 	int n;
 
 	Assert(attempt->place.held && attempt->status == PGW_COMPLETED &&
 		   attempt->kind == PGW_KIND_PAYMENT);
-	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, NULL);
-	/* a payments row that somebody has is tried again in ten seconds: worker/housekeeping.c */
+	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
+	/*
+	 * a bank that nobody can read just now, and a payments row that somebody has, are tried again
+	 * in ten seconds: worker/housekeeping.c
+	 */
 	if (bank == NULL || !pgw_store_any_told_dispute(&attempt->transaction_id) ||
 		!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy) ||
 		!is_named_by(&p, attempt))

@@ -59,10 +59,13 @@ find_told(const Said *s, const PgwBank *bank, PgwAttempt *attempt)
 	{
 		PgwAttempt one;
 		const PgwBank *asked;
+		bool unreadable;
 
 		if (!is_of(bank, &ids[i], &one) || one.own_request.key == NULL)
 			continue;
-		asked = pgw_config_bank_of(one.bank, one.bank_version, NULL);
+		asked = pgw_config_bank_of(one.bank, one.bank_version, &unreadable);
+		if (unreadable)
+			return false; /* it may be called so, too: matched later */
 		if (asked == NULL || asked->connector == NULL ||
 			!pgw_notification_names(asked->connector, s->said, one.own_request.key))
 			continue;
