@@ -48,6 +48,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/database_worker.h"
 #include "exchange/exchange_shmem.h"
 #include "launcher/launcher.h"
 
@@ -258,31 +259,6 @@ reap(void)
 	return forgot;
 }
 
-static BackgroundWorkerHandle *
-start_worker(Oid dboid)
-{
-	BackgroundWorker worker;
-	BackgroundWorkerHandle *handle = NULL;
-	MemoryContext old;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(dboid);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "pgw", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "pgw_worker_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pgw worker for database %u", dboid);
-	strlcpy(worker.bgw_type, "pgw worker", BGW_MAXLEN);
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		handle = NULL;
-	MemoryContextSwitchTo(old);
-	return handle;
-}
-
 static void
 could_not_start(int e, Oid dboid)
 {
@@ -353,7 +329,7 @@ start_due(void)
 		if (OidIsValid(dboid))
 		{
 			handles[e].dboid = dboid;
-			handles[e].handle = start_worker(dboid);
+			handles[e].handle = pgw_register_worker(dboid, "pgw worker", "pgw_worker_main");
 			if (handles[e].handle == NULL)
 				could_not_start(e, dboid);
 		}

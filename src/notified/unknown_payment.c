@@ -33,9 +33,9 @@
 #include "core/notification/match_again.h"
 #include "database/batch.h"
 #include "database/statements.h"
-#include "database/table_locks.h"
 #include "notified/match_notification.h"
 #include "notified/unknown_payment.h"
+#include "store/notification_rows.h"
 
 #define ROWS 100 /* at once */
 #define TURN_MS 50
@@ -66,13 +66,6 @@ typedef struct Turn
 	int most;
 	PgwMatched *found;
 } Turn;
-
-static void
-begin(void)
-{
-	pgw_table_need("notifications", RowExclusiveLock);
-	pgw_statements_begin();
-}
 
 /* ---------------------------------------------------------------- its row */
 
@@ -152,7 +145,7 @@ claim(void *arg)
 	Datum args[] = {TimestampTzGetDatum(t->now), Int32GetDatum(ROWS)};
 
 	t->n = 0;
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"SELECT notification_id, bank, bank_reference, reference, amount, currency,"
 			" about, says, coalesce(may_change, 0), coalesce(amounts = 'unreadable', false),"
@@ -182,7 +175,7 @@ let_go(void *arg)
 	Datum args[] = {TimestampTzGetDatum(TimestampTzPlusMilliseconds(t->now, -PGW_MATCH_FOR_MS)),
 					Int32GetDatum(DROPPED)};
 
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications SET next_match_at = NULL, may_change = NULL"
 			" WHERE notification_id IN (SELECT notification_id FROM pgw.notifications"
@@ -214,7 +207,7 @@ write_match(const Row *r, const PgwMatch *m)
 		CStringGetTextDatum(m->request_key != NULL ? m->request_key : ""),
 		BoolGetDatum(m->change)};
 
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications SET payment_id = $2, transaction_id = $3, outcome = $4,"
 			" amounts = nullif($5, ''), request_key = nullif($6, ''),"

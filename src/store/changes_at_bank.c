@@ -15,15 +15,9 @@
 #include "database/statements.h"
 #include "database/table_locks.h"
 #include "store/changes_at_bank.h"
+#include "store/notification_rows.h"
 
 #define SOON_S "interval '10 s'"
-
-static void
-begin(void)
-{
-	pgw_table_need("notifications", RowExclusiveLock);
-	pgw_statements_begin();
-}
 
 static TimestampTz
 time_at(int column, bool *isnull)
@@ -40,7 +34,7 @@ pgw_store_change_is_due(const pg_uuid_t *transaction_id, TimestampTz now, Timest
 	bool none;
 	bool due;
 
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"SELECT max(received_at), coalesce(bool_or(next_look_at IS NULL OR next_look_at <= $2),"
 			" false) FROM pgw.notifications WHERE transaction_id = $1 AND change = 'waiting'",
@@ -60,7 +54,7 @@ update(const char *command, const pg_uuid_t *transaction_id, TimestampTz a, Time
 	Datum args[] = {UUIDPGetDatum(transaction_id), TimestampTzGetDatum(a), TimestampTzGetDatum(b)};
 	char nulls[] = {' ', ' ', b == 0 ? 'n' : ' ', '\0'};
 
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(command, 3, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "a change at the bank could not be marked");
 	pgw_statements_end();
@@ -96,7 +90,7 @@ pgw_store_changes_due(TimestampTz now, int most, pg_uuid_t *out)
 	int n;
 
 	pgw_table_need("payment_transactions", AccessShareLock);
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"SELECT DISTINCT n.transaction_id FROM pgw.notifications n"
 			" JOIN pgw.payment_transactions t ON t.transaction_id = n.transaction_id"

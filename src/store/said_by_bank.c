@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "database/statements.h"
-#include "database/table_locks.h"
+#include "store/notification_rows.h"
 #include "store/said_by_bank.h"
 
 #define MOST_PER_ATTEMPT 64
@@ -34,13 +34,6 @@ pgw_store_evidence_key(const PgwAttempt *attempt, PgwBankOp about)
 		return NULL;
 	return attempt->kind == PGW_KIND_PAYMENT ? attempt->refund_request.key
 											 : attempt->own_request.key;
-}
-
-static void
-begin(void)
-{
-	pgw_table_need("notifications", RowExclusiveLock);
-	pgw_statements_begin();
 }
 
 static char *
@@ -82,7 +75,7 @@ pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out)
 	MemoryContext context = CurrentMemoryContext;
 	int n;
 
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"SELECT notification_id, about, says, request_key, evidence, bank_reference, amount,"
 			" currency, bank, identity, coalesce(amounts = 'unreadable', false),"
@@ -102,15 +95,7 @@ pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out)
 void
 pgw_store_evidence_is(const pg_uuid_t *notification_id, const char *becomes)
 {
-	Oid types[] = {UUIDOID, TEXTOID};
-	Datum args[] = {UUIDPGetDatum(notification_id), CStringGetTextDatum(becomes)};
-
-	begin();
-	if (SPI_execute_with_args(
-			"UPDATE pgw.notifications SET evidence = $2 WHERE notification_id = $1", 2, types, args,
-			NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "evidence could not be marked");
-	pgw_statements_end();
+	pgw_store_notification_is(notification_id, "evidence", becomes);
 }
 
 void
@@ -119,7 +104,7 @@ pgw_store_evidence_used(const pg_uuid_t *notification_id)
 	Oid types[] = {UUIDOID};
 	Datum args[] = {UUIDPGetDatum(notification_id)};
 
-	begin();
+	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications SET evidence = 'used' WHERE notification_id IN ("
 			"SELECT notification_id FROM pgw.notifications WHERE notification_id = $1"
@@ -137,7 +122,7 @@ pgw_store_evidence_waiting(TimestampTz before, int most, pg_uuid_t *out)
 	bool isnull;
 	int n;
 
-	begin();
+	pgw_store_notifications_begin();
 	/*
 	 * Those of other shards' slots wait there, and would be in the way.
 	 * The newest first: the oldest may wait for a person; what came before the clock was set back

@@ -22,6 +22,7 @@
 #include "base/new_id.h"
 #include "database/statements.h"
 #include "database/table_locks.h"
+#include "store/notification_rows.h"
 #include "store/told_disputes.h"
 
 #define MOST_PER_ATTEMPT 100
@@ -201,15 +202,7 @@ pgw_store_any_told_dispute(const pg_uuid_t *transaction_id)
 void
 pgw_store_told_dispute_is(const pg_uuid_t *notification_id, const char *becomes)
 {
-	Oid types[] = {UUIDOID, TEXTOID};
-	Datum args[] = {UUIDPGetDatum(notification_id), CStringGetTextDatum(becomes)};
-
-	begin();
-	if (SPI_execute_with_args(
-			"UPDATE pgw.notifications SET dispute = $2 WHERE notification_id = $1", 2, types, args,
-			NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "a notification of a dispute could not be marked");
-	pgw_statements_end();
+	pgw_store_notification_is(notification_id, "dispute", becomes);
 }
 
 int

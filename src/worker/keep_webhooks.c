@@ -9,12 +9,11 @@
 
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/database_worker.h"
 #include "core/base/mutant.h"
 #include "database/batch.h"
 #include "database/statements.h"
@@ -104,28 +103,12 @@ static void
 start(TimestampTz now)
 {
 	static bool registered = false;
-	BackgroundWorker worker;
-	MemoryContext old;
-
 	if (!registered)
 	{
 		before_shmem_exit(end_at_exit, (Datum) 0);
 		registered = true;
 	}
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "pgw", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "pgw_webhooks_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pgw webhooks for database %u", MyDatabaseId);
-	strlcpy(worker.bgw_type, "pgw webhooks", BGW_MAXLEN);
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		handle = NULL;
-	MemoryContextSwitchTo(old);
+	handle = pgw_register_worker(MyDatabaseId, "pgw webhooks", "pgw_webhooks_main");
 	told_to_end = false;
 	started_at = now;
 	if (handle != NULL)
