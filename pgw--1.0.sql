@@ -1972,6 +1972,7 @@ CREATE TABLE pgw.shard_slots (
 	moves_to text,
 	epoch int NOT NULL DEFAULT 1,
 	token uuid,
+	system_identifier bigint,
 	changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE pgw.shard_slots IS
@@ -1985,12 +1986,14 @@ COMMENT ON COLUMN pgw.shard_slots.state IS
 	'home: that shard takes calls for it; leaving: it takes none, and finishes what is under way; released: it is to be '
 	'taken by that shard; elsewhere: told for the sake of errors that name the right shard, and never at home here.';
 COMMENT ON COLUMN pgw.shard_slots.database IS
-	'The database that has it: a copy of that in the same server is home of nothing. NULL: it is released.';
+	'The database that has it, or may adopt it: a copy of that in the same server is home of nothing. NULL: nobody said.';
 COMMENT ON COLUMN pgw.shard_slots.moves_to IS 'The shard that it leaves for; NULL: it is not leaving.';
 COMMENT ON COLUMN pgw.shard_slots.epoch IS
 	'How many shards have had it, as far as is known here: of two databases that both take it for theirs, the greater one '
 	'is right.';
 COMMENT ON COLUMN pgw.shard_slots.token IS 'What pgw.adopt_slots() has to name; NULL: it is not released.';
+COMMENT ON COLUMN pgw.shard_slots.system_identifier IS
+	'Of the server that may adopt it, as pg_control_system() shows it there; NULL: it is not released.';
 COMMENT ON COLUMN pgw.shard_slots.changed_at IS 'When the row was last changed.';
 COMMENT ON CONSTRAINT shard_slots_shard ON pgw.shard_slots IS 'A name as pgw.shard_name may be.';
 COMMENT ON CONSTRAINT shard_slots_state ON pgw.shard_slots IS 'One of the four words.';
@@ -2094,8 +2097,9 @@ COMMENT ON FUNCTION pgw.claim_slots IS
 	'Makes slots at home in this database, under its server''s pgw.shard_name; returns how many were not. Slots of another '
 	'shard only when it is named as lost: that is your word that it is destroyed. Read docs/scaling.md first.';
 
-CREATE FUNCTION pgw.release_slots(slots int4multirange, to_shard text, note text DEFAULT NULL, options jsonb DEFAULT '{}',
-	OUT state text, OUT token uuid, OUT held_by_callers bigint, OUT open_attempts bigint, OUT standbys_behind bigint)
+CREATE FUNCTION pgw.release_slots(slots int4multirange, to_shard text, note text DEFAULT NULL, to_system bigint DEFAULT NULL,
+	options jsonb DEFAULT '{}', OUT state text, OUT token uuid, OUT held_by_callers bigint, OUT open_attempts bigint,
+	OUT standbys_behind bigint)
 AS 'MODULE_PATHNAME', 'pgw_release_slots_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 	SET standard_conforming_strings = on SET extra_float_digits = 1

@@ -85,11 +85,10 @@ require_own(const PgwSlotOrder *o)
 		o,
 		"SELECT count(*) FROM generate_series(0, 1023) s WHERE s <@ $1 AND NOT EXISTS (SELECT FROM pgw.shard_slots o"
 		" WHERE o.slot = s AND (o.shard = $2 AND o.database = current_database() AND (o.state = 'home' OR o.state = 'leaving' AND o.moves_to = $3)"
-		" OR o.shard = $3 AND o.state = 'released'))");
+		" OR o.shard = $3 AND o.state = 'released' AND o.system_identifier = $6))");
 
 	if (others > 0)
-		pgw_raise(
-			"operation_not_allowed",
+		pgw_slot_order_refuse(
 			pgw_detail(NULL, "reason",
 					   psprintf(INT64_FORMAT
 								" of the slots are not at home here, or leave for another shard",
@@ -152,7 +151,7 @@ release(const PgwSlotOrder *o)
 	pgw_slot_order_run(
 		o,
 		"WITH t AS MATERIALIZED (SELECT gen_random_uuid() AS token)"
-		" UPDATE pgw.shard_slots SET shard = $3, state = 'released', database = NULL, moves_to = NULL, epoch = epoch + 1,"
+		" UPDATE pgw.shard_slots SET shard = $3, state = 'released', system_identifier = $6, moves_to = NULL, epoch = epoch + 1,"
 		" token = (SELECT token FROM t), changed_at = clock_timestamp() WHERE slot <@ $1 AND state = 'leaving'",
 		SPI_OK_UPDATE);
 	PGW_DEBUG_POINT("slots_released");
@@ -196,9 +195,9 @@ find_token(const PgwSlotOrder *o)
 	pgw_slot_order_run(o, "SELECT DISTINCT token::text FROM pgw.shard_slots WHERE slot <@ $1",
 					   SPI_OK_SELECT);
 	if (SPI_processed != 1)
-		pgw_raise("operation_not_allowed",
-				  pgw_detail(NULL, "reason", "these slots were released by several calls"),
-				  "Ask for the slots of each of them: slot_changes has them.");
+		pgw_slot_order_refuse(
+			pgw_detail(NULL, "reason", "these slots were released by several calls"),
+			"Ask for the slots of each of them: slot_changes has them.");
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
@@ -230,9 +229,8 @@ run_release(PgwSlotOrder *o, Released *r)
 {
 	/* its statements see what is committed when they begin, and not what was when this one began */
 	if (IsolationUsesXactSnapshot())
-		pgw_raise("operation_not_allowed",
-				  pgw_detail(NULL, "reason", "the transaction is not READ COMMITTED"),
-				  "Call it in a transaction of its own, READ COMMITTED.");
+		pgw_slot_order_refuse(pgw_detail(NULL, "reason", "the transaction is not READ COMMITTED"),
+							  "Call it in a transaction of its own, READ COMMITTED.");
 	pgw_slot_order_run(o, "LOCK TABLE pgw.shard_slots IN SHARE ROW EXCLUSIVE MODE", SPI_OK_UTILITY);
 	pgw_slot_order_require_slots(o);
 	require_own(o);
@@ -256,6 +254,8 @@ pgw_release_slots_1_0(PG_FUNCTION_ARGS)
 	TupleDesc desc;
 	Datum values[5];
 	bool nulls[5] = {false};
+	Datum to_system;
+	bool isnull;
 	Oid caller;
 	int sec_context;
 	MemoryContext context = CurrentMemoryContext;
@@ -264,6 +264,9 @@ pgw_release_slots_1_0(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))
 		elog(ERROR, "unexpected result type of pgw.release_slots()");
+	to_system = pgw_arg(fcinfo, "to_system", &isnull);
+	if (!isnull)
+		o.system = DatumGetInt64(to_system);
 	o.other = pgw_arg_text(fcinfo, "to_shard");
 	if (o.other == NULL || !pgw_shard_name_valid(o.other) || strcmp(o.other, o.shard) == 0)
 		pgw_raise_fault("to_shard", o.other == NULL ? "required" : "invalid_format",
@@ -290,25 +293,54 @@ pgw_release_slots_1_0(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- adopt_slots() */
 
+/*
+ * A name is a person's word, and a row is copied with its database: of several databases that have
+ * it one at most has this name in this server, and but for physical copies (which have names of
+ * their own, or are one shard that fails over) no other server has this identifier.
+ */
+#define OFFERED " FROM pgw.shard_slots WHERE shard = $2 AND state = 'released' AND token = $3::uuid"
+#define OFFERED_HERE OFFERED " AND database = current_database() AND system_identifier = $6"
+
+static void
+require_offer(const PgwSlotOrder *o)
+{
+	char *reason = "no slot was released to this shard with this token";
+
+	if (count(o, "SELECT count(*)" OFFERED_HERE) > 0 || PGW_MUTATED(ADOPT_HERE))
+		return;
+	pgw_slot_order_run(o, "SELECT database, system_identifier::text" OFFERED " LIMIT 1",
+					   SPI_OK_SELECT);
+	if (SPI_processed > 0)
+		reason = psprintf("they were released to database %s of the server whose "
+						  "system_identifier is %s",
+						  SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+						  SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	pgw_slot_order_refuse(
+		pgw_detail(NULL, "reason", reason),
+		"It is for a copy of the shard that has released them, which has replayed that, and whose pgw.shard_name is the one that they were released to: "
+		"a physical copy, or the server that release_slots() named in to_system; and the database of the same name.");
+}
+
 static int64
 adopt(const PgwSlotOrder *o)
 {
 	int64 n;
 
 	pgw_slot_order_run(o, "LOCK TABLE pgw.shard_slots IN SHARE ROW EXCLUSIVE MODE", SPI_OK_UTILITY);
+	require_offer(o);
 	pgw_changing_slots = true;
 	PG_TRY();
 	{
 		pgw_slot_order_run(
 			o,
 			"INSERT INTO pgw.slot_changes (action, slots, to_shard, note, actor)"
-			" SELECT 'adopted', range_agg(int4range(slot, slot, '[]')), $2, $4, $5::jsonb FROM pgw.shard_slots"
-			" WHERE shard = $2 AND state = 'released' AND token = $3::uuid HAVING count(*) > 0",
+			" SELECT 'adopted', range_agg(int4range(slot, slot, '[]')), $2, $4, $5::jsonb" OFFERED
+			" HAVING count(*) > 0",
 			SPI_OK_INSERT);
 		pgw_slot_order_run(
 			o,
-			"UPDATE pgw.shard_slots SET state = 'home', database = current_database(), token = NULL, changed_at = clock_timestamp()"
-			" WHERE shard = $2 AND state = 'released' AND token = $3::uuid",
+			"UPDATE pgw.shard_slots SET state = 'home', database = current_database(), token = NULL, system_identifier = NULL,"
+			" changed_at = clock_timestamp() WHERE slot IN (SELECT slot" OFFERED ")",
 			SPI_OK_UPDATE);
 		n = (int64) SPI_processed;
 	}
@@ -317,11 +349,6 @@ adopt(const PgwSlotOrder *o)
 		pgw_changing_slots = false;
 	}
 	PG_END_TRY();
-	if (n == 0)
-		pgw_raise(
-			"operation_not_allowed",
-			pgw_detail(NULL, "reason", "no slot was released to this shard with this token"),
-			"It is for a copy of the shard that has released them, which has replayed that, and whose pgw.shard_name is the one that they were released to.");
 	ForceSyncCommit();
 	return n;
 }

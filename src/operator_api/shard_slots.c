@@ -100,8 +100,8 @@ require_free(const PgwSlotOrder *o)
 	pgw_json_put_int(&w, "slot", pg_strtoint32(SPI_getvalue(row, desc, 1)));
 	pgw_json_put_string(&w, "shard", SPI_getvalue(row, desc, 2));
 	pgw_json_put_string(&w, "state", SPI_getvalue(row, desc, 3));
-	pgw_raise(
-		"operation_not_allowed", w.text.data,
+	pgw_slot_order_refuse(
+		w.text.data,
 		"It belongs to the shard that DETAIL names, which may take payments for it; what was released to this one is adopted by its token. Once it is sure that this shard is destroyed, and no copy of it is left that is started under its name: pgw.claim_slots() with lost_shard and a note. See docs/scaling.md.");
 }
 
@@ -125,7 +125,7 @@ claim(const PgwSlotOrder *o)
 		n = (int64) SPI_processed;
 		pgw_slot_order_run(
 			o,
-			"UPDATE pgw.shard_slots SET shard = $2, database = current_database(), state = 'home', moves_to = NULL, token = NULL,"
+			"UPDATE pgw.shard_slots SET shard = $2, database = current_database(), state = 'home', moves_to = NULL, token = NULL, system_identifier = NULL,"
 			" epoch = epoch + (shard <> $2 OR database IS DISTINCT FROM current_database())::int, changed_at = clock_timestamp()"
 			" WHERE slot <@ $1 AND (shard <> $2 OR database IS DISTINCT FROM current_database() OR state <> 'home')",
 			SPI_OK_UPDATE);

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -44,20 +45,27 @@ pgw_slot_order_begin(PgwSlotOrder *o, FunctionCallInfo fcinfo, const char *funct
 	pgw_require_version();
 	o->shard = pgw_shard_name();
 	if (o->shard == NULL)
-		pgw_raise("operation_not_allowed",
-				  pgw_detail(NULL, "reason", "this server has no pgw.shard_name"),
-				  pgw_shard_name_ignored()
-					  ? "pgw.shard_name stands in a file of the data directory, where it does not "
-						"count: set it elsewhere, and restart the server. See docs/scaling.md."
-					  : "Start the server with pgw.shard_name. See docs/scaling.md.");
+		pgw_raise_saying(
+			"operation_not_allowed", "this server has no pgw.shard_name, so no slot can be its own",
+			pgw_detail(NULL, "reason", "this server has no pgw.shard_name"),
+			pgw_shard_name_ignored()
+				? "pgw.shard_name stands in a file of the data directory, where it does not count: set it elsewhere, and restart the server. See docs/scaling.md."
+				: "Start the server with pgw.shard_name, from outside of its data directory: PGW_SHARD_NAME in its environment, for one. See docs/scaling.md.");
+	o->system = (int64) GetSystemIdentifier();
+}
+
+void
+pgw_slot_order_refuse(const char *members, const char *hint)
+{
+	pgw_raise_saying("operation_not_allowed", "the slots cannot be moved so", members, hint);
 }
 
 void
 pgw_slot_order_run(const PgwSlotOrder *o, const char *sql, int expected)
 {
-	Oid types[5] = {INT4MULTIRANGEOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum args[5] = {o->slots, CStringGetTextDatum(o->shard)};
-	char nulls[6] = "     ";
+	Oid types[6] = {INT4MULTIRANGEOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
+	Datum args[6] = {o->slots, CStringGetTextDatum(o->shard)};
+	char nulls[7] = "      ";
 	int rc;
 
 	if (!o->has_slots)
@@ -71,7 +79,8 @@ pgw_slot_order_run(const PgwSlotOrder *o, const char *sql, int expected)
 	else
 		nulls[3] = 'n';
 	args[4] = CStringGetTextDatum(pgw_actor_json(&o->actor));
-	rc = SPI_execute_with_args(sql, 5, types, args, nulls, false, 0);
+	args[5] = Int64GetDatum(o->system);
+	rc = SPI_execute_with_args(sql, 6, types, args, nulls, false, 0);
 	if (rc != expected)
 		elog(ERROR, "an order about slots failed: %s", SPI_result_code_string(rc));
 }

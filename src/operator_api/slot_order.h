@@ -16,6 +16,7 @@ typedef struct PgwSlotOrder
 	const char *shard; /* this one */
 	const char *other; /* the other one, or whatever else a statement is about; NULL: none */
 	char *note;        /* NULL: none */
+	int64 system;      /* the system_identifier of the server that it is about */
 	PgwActor actor;
 } PgwSlotOrder;
 
@@ -28,9 +29,12 @@ extern void pgw_slot_order_begin(PgwSlotOrder *o, FunctionCallInfo fcinfo, const
 
 /*
  * A statement, within SPI.  Its parameters: $1 the slots, $2 this shard, $3 the other one, $4 the
- * note, $5 who asks.
+ * note, $5 who asks, $6 the system.
  */
 extern void pgw_slot_order_run(const PgwSlotOrder *o, const char *sql, int expected);
+
+/* PW422: what was asked for cannot be, and why. */
+_Noreturn extern void pgw_slot_order_refuse(const char *members, const char *hint);
 
 /* PW400 unless they are some of those that there are. */
 extern void pgw_slot_order_require_slots(const PgwSlotOrder *o);

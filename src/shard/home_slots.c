@@ -26,6 +26,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/debug_points.h"
 #include "core/base/mutant.h"
 #include "core/base/shard_slot.h"
 #include "database/relation_changes.h"
@@ -68,15 +69,18 @@ typedef struct Row
 typedef bool (*RowFunction)(const Row *row, void *arg);
 
 /*
- * As it is committed now, or as this transaction has changed it, whatever its snapshot shows; and
- * no predicate lock is taken.
+ * As it is committed now, or as this transaction has changed it, whatever its own snapshot shows.
+ * By a snapshot of one moment: who looks at each row as it comes (SnapshotSelf) can miss one that
+ * is changed meanwhile in both of its versions, and to miss all of them is to be no shard at all.
+ * A SERIALIZABLE transaction gets a predicate lock on the table by that; no payment writes it.
  */
 static void
 each_row(Oid relid, RowFunction function, void *arg)
 {
 	Relation rel = table_open(relid, NoLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = pgw_table_beginscan(rel, SnapshotSelf);
+	Snapshot now = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = pgw_table_beginscan(rel, now);
 	AttrNumber columns[4] = {pgw_relation_column(rel, "slot"), pgw_relation_column(rel, "shard"),
 							 pgw_relation_column(rel, "state"),
 							 pgw_relation_column(rel, "database")};
@@ -95,8 +99,10 @@ each_row(Oid relid, RowFunction function, void *arg)
 		pfree(row.shard);
 		pfree(row.state);
 		pfree(row.database);
+		PGW_DEBUG_POINT("slot_read");
 	}
 	table_endscan(scan);
+	UnregisterSnapshot(now);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 }
@@ -117,38 +123,25 @@ place_of(const Row *row, const char *database)
 												: ELSEWHERE;
 }
 
-typedef struct Learning
-{
-	bool seen[PGW_SHARD_SLOTS];
-	char *database; /* this one */
-} Learning;
-
-/*
- * A row that is changed at this moment can come in its old version and in its new one, or in
- * neither: then the slot is elsewhere until it is read again.
- */
 static bool
 learn(const Row *row, void *arg)
 {
-	Learning *l = arg;
-
 	known.in_use = true;
-	known.place[row->slot] = l->seen[row->slot] ? ELSEWHERE : place_of(row, l->database);
-	l->seen[row->slot] = true;
+	known.place[row->slot] = place_of(row, arg);
 	return true;
 }
 
 static void
 read_table(Oid relid)
 {
-	Learning l = {.database = get_database_name(MyDatabaseId)};
+	char *database = get_database_name(MyDatabaseId);
 
 	known.whole = known.in_use = known.any_worked = false;
 	memset(known.place, ELSEWHERE, sizeof(known.place));
 	/* what changes from here on makes it void again */
 	known.of.relid = relid;
-	each_row(relid, learn, &l);
-	pfree(l.database);
+	each_row(relid, learn, database);
+	pfree(database);
 	for (int i = 0; i < PGW_SHARD_SLOTS; i++)
 		known.any_worked |= known.place[i] != ELSEWHERE;
 	known.whole = true;
@@ -278,7 +271,7 @@ find(const Row *row, void *arg)
 		return true;
 	pfree(s->shard);
 	s->shard = pstrdup(row->shard);
-	return true; /* of two versions the later one */
+	return false;
 }
 
 char *

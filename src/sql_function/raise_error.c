@@ -88,7 +88,7 @@ info_of(const char *error_code)
 }
 
 void
-pgw_raise(const char *error_code, const char *members, const char *hint)
+pgw_raise_saying(const char *error_code, const char *message, const char *members, const char *hint)
 {
 	const PgwErrorInfo *info = info_of(error_code);
 
@@ -96,9 +96,16 @@ pgw_raise(const char *error_code, const char *members, const char *hint)
 	if (hint == NULL)
 		hint = default_hint(info->code);
 	ereport(ERROR,
-			(errcode(sqlstate_of(info->sqlstate)), errmsg("%s", info->message),
+			(errcode(sqlstate_of(info->sqlstate)),
+			 errmsg_internal("%s", message != NULL ? message : info->message),
 			 errdetail_internal("%s", pgw_error_detail(info->code, members)),
 			 hint != NULL ? errhint("%s", hint) : 0, errhidestmt(true), errhidecontext(true)));
+}
+
+void
+pgw_raise(const char *error_code, const char *members, const char *hint)
+{
+	pgw_raise_saying(error_code, NULL, members, hint);
 }
 
 void

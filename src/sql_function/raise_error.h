@@ -21,6 +21,10 @@
  */
 _Noreturn extern void pgw_raise(const char *error_code, const char *members, const char *hint);
 
+/* The same, where the code's own message is about something else; message NULL: that one. */
+_Noreturn extern void pgw_raise_saying(const char *error_code, const char *message,
+									   const char *members, const char *hint);
+
 /* PW400 with this array. */
 _Noreturn extern void pgw_raise_faults(const char *faults);
 
