@@ -31,6 +31,7 @@
 #   make bank                    the bank simulator (libmicrohttpd-dev), which make install then puts beside the server's programs
 #   make docs [OUT=folder]       the pages as a site with search, in build/site; make check-docs: without a dead link
 #   make dist [OUT=folder]       an archive for PGXN, of what is committed
+#   make pictures                docs/pictures anew: the page of pgw.dashboard(), as test/tap/142_browser.pl sees it in Chromium
 #   make format                  lay the C sources out as .clang-format says
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
@@ -82,9 +83,9 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 
 # What people read keeps its folders, so that the pages find one another.
 PAGES = '$(DESTDIR)$(docdir)/pgw'
-install: install-pages install-bank
+install: install-pages install-report install-bank
 install-pages:
-	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks $(PAGES)/docs/monitoring/grafana
+	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks $(PAGES)/docs/monitoring/grafana $(PAGES)/docs/pictures
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md $(TOP)/docs/*.json) $(PAGES)/docs
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*.*) $(PAGES)/docs/examples
@@ -92,9 +93,17 @@ install-pages:
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/hooks/*) $(PAGES)/docs/examples/hooks
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/monitoring/*.yml) $(PAGES)/docs/monitoring
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/monitoring/grafana/*) $(PAGES)/docs/monitoring/grafana
-uninstall: uninstall-pages uninstall-bank
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/pictures/*) $(PAGES)/docs/pictures
+uninstall: uninstall-pages uninstall-report uninstall-bank
 uninstall-pages:
 	rm -rf $(PAGES)
+
+install-report:
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_SCRIPT) $(TOP)/bin/pgw-report '$(DESTDIR)$(bindir)'
+	$(INSTALL_DATA) $(TOP)/bin/pgw-report.1 '$(DESTDIR)$(mandir)/man1'
+uninstall-report:
+	rm -f '$(DESTDIR)$(bindir)/pgw-report' '$(DESTDIR)$(mandir)/man1/pgw-report.1'
 
 # The bank simulator, where "make bank" has built it (it takes libmicrohttpd, which nothing else does): beside the server's programs.
 install-bank:
@@ -113,7 +122,7 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo docs check-docs test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos webhook-chaos bench bench-short bench-extremes bench-node card-rates mutants catalog check-clients check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
+.PHONY: demo docs check-docs test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos webhook-chaos bench bench-short bench-extremes bench-node card-rates mutants catalog pictures check-clients check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
 
 help:
 	@sed -n '/^#/!q; 3,$$s/^# \{0,1\}//p' Makefile
@@ -131,8 +140,10 @@ SUITES = python3-pytest golang-go golang-github-lib-pq-dev
 NODE_DRIVERS = cd test/clients && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
 # what docs/monitoring/ is for
 MONITORING = prometheus prometheus-postgres-exporter prometheus-sql-exporter
+# what opens pages: the fonts have Arabic and Hebrew, too
+BROWSER = chromium chromium-driver fonts-dejavu-core
 test:
-	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX) $(MONITORING)
+	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX) $(MONITORING) $(BROWSER)
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(NODE_DRIVERS); else false; fi || echo "npm is not to be had here: the drivers for Node are left out"
 	@test/run.sh
 
@@ -150,6 +161,12 @@ check-clients:
 catalog:
 	@test/setup.sh
 	@test/run.sh $@ 3>build/catalog.md && mv build/catalog.md docs/catalog.md
+
+# through descriptor 3: the run itself is another user's
+pictures:
+	@test/setup.sh $(BROWSER)
+	@mkdir -p build docs/pictures
+	@test/run.sh $@ 3>build/pictures.tar && tar -C docs/pictures -xf build/pictures.tar
 
 # docs/ and README.md as a site with search, in $(SITE); a dead link or a page that stands nowhere is an error
 SITE = $(or $(OUT),build/site)

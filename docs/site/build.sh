@@ -5,7 +5,7 @@ out=$(realpath -m "$1")
 cd "$(dirname "$0")/../.."
 pages=$(mktemp -d)
 trap 'rm -rf "$pages"' EXIT
-cp -r docs/*.md docs/examples META.json docs/site/conf.py "$pages"
+cp -r docs/*.md docs/examples docs/pictures META.json docs/site/conf.py "$pages"
 cp README.md "$pages/index.md"
 rm -rf "$out"
 # Debian's Python: that is the one for which Sphinx is packaged

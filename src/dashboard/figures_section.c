@@ -45,22 +45,17 @@ static const char figures[] =
 													 "  (SELECT count(*) FROM a) AS scanned, (SELECT date_trunc('second', min(a.created_at)) FROM a)::text AS scanned_since"
 													 " FROM g WHERE g.by_what <> 6 OR g.code IS NOT NULL ORDER BY what, g.slice, g.n DESC, name";
 
-static const PgwPageTable all_table = {
-	.id = "attempts-table",
-	.caption = "Attempts at payments that began in this time, by how they stand now",
-	.none = "",
-	.what = "all",
-	.most = 1,
-	.columns = {{"Attempts", "n", PGW_HTML_NUMBER},
-				{"Approved", "approved", PGW_HTML_NUMBER},
-				{"Declined", "declined", PGW_HTML_NUMBER},
-				{"Approval rate", "rate", PGW_HTML_NUMBER},
-				{"Failed", "failed", PGW_HTML_NUMBER},
-				{"Given back", "given_back", PGW_HTML_NUMBER},
-				{"Open", "open", PGW_HTML_NUMBER},
-				{"Median (s)", "p50", PGW_HTML_NUMBER},
-				{"95 % within (s)", "p95", PGW_HTML_NUMBER}},
-};
+/* What is counted of attempts, whatever they are counted by. */
+#define FIGURES \
+	{"Attempts", "n", PGW_HTML_NUMBER}, {"Approved", "approved", PGW_HTML_NUMBER}, \
+		{"Declined", "declined", PGW_HTML_NUMBER}, {"Approval rate", "rate", PGW_HTML_NUMBER}, \
+		{"Failed", "failed", PGW_HTML_NUMBER}, {"Given back", "given_back", PGW_HTML_NUMBER}, \
+		{"Open", "open", PGW_HTML_NUMBER}, {"Median (s)", "p50", PGW_HTML_NUMBER}, \
+	{ \
+		"95 % within (s)", "p95", PGW_HTML_NUMBER \
+	}
+
+static const PgwPageColumn totals[] = {FIGURES};
 
 static const PgwPageTable time_table = {
 	.id = "time-table",
@@ -68,32 +63,16 @@ static const PgwPageTable time_table = {
 	.none = "No attempt began in this time.",
 	.what = "time",
 	.most = INTERVALS,
-	.columns = {{"From", "name"},
-				{"Attempts", "n", PGW_HTML_NUMBER},
-				{"Approved", "approved", PGW_HTML_NUMBER},
-				{"Declined", "declined", PGW_HTML_NUMBER},
-				{"Failed", "failed", PGW_HTML_NUMBER},
-				{"Given back", "given_back", PGW_HTML_NUMBER},
-				{"Median (s)", "p50", PGW_HTML_NUMBER},
-				{"95 % within (s)", "p95", PGW_HTML_NUMBER}},
+	.columns = {{"From", "name"}, FIGURES},
 };
 
 static const PgwPageTable bank_table = {
 	.id = "approval-table",
-	.caption = "Approval rate by bank: of those that the bank approved or declined",
+	.caption = "Attempts by bank: the approval rate is of those that the bank approved or declined",
 	.none = "No attempt began in this time.",
 	.what = "bank",
 	.most = PGW_PAGE_ROWS,
-	.columns = {{"Bank", "name"},
-				{"Attempts", "n", PGW_HTML_NUMBER},
-				{"Approved", "approved", PGW_HTML_NUMBER},
-				{"Declined", "declined", PGW_HTML_NUMBER},
-				{"Approval rate", "rate", PGW_HTML_NUMBER},
-				{"Failed", "failed", PGW_HTML_NUMBER},
-				{"Given back", "given_back", PGW_HTML_NUMBER},
-				{"Open", "open", PGW_HTML_NUMBER},
-				{"Median (s)", "p50", PGW_HTML_NUMBER},
-				{"95 % within (s)", "p95", PGW_HTML_NUMBER}},
+	.columns = {{"Bank", "name"}, FIGURES},
 };
 
 static const PgwPageTable code_table = {
@@ -107,6 +86,20 @@ static const PgwPageTable code_table = {
 				{"Attempts", "n", PGW_HTML_NUMBER},
 				{"Share", "share", PGW_HTML_NUMBER}},
 };
+
+/* Of all of them: there is one such row, whatever else there is. */
+static void
+put_totals(PgwPage *page, const PgwPageRows *rows)
+{
+	uint64 row = 0;
+
+	while (strcmp(pgw_page_value(rows, row, "what"), "all") != 0)
+		row++;
+	pgw_buf_puts(&page->html, "<ul class=\"figures\" id=\"totals\">\n");
+	for (int i = 0; i < lengthof(totals); i++)
+		pgw_page_figure(page, NULL, pgw_page_value(rows, row, totals[i].column), totals[i].heading);
+	pgw_buf_puts(&page->html, "</ul>\n");
+}
 
 /* The column's value of each interval; where there is no row, or no value, it is what none says. */
 static void
@@ -179,7 +172,12 @@ pgw_page_figures(PgwPage *page)
 					 psprintf("Only the newest %d attempts are counted, those since %s: ask for a "
 							  "shorter time.",
 							  PGW_PAGE_SCAN, pgw_page_value(&rows, 0, "scanned_since")));
-	pgw_page_table(page, &rows, &all_table);
+	pgw_page_say(
+		page, "faint",
+		"An attempt is one try to take a payment, by how it stands now. Approved: the bank has said yes. Declined: it "
+		"said no. Failed: nothing was charged, for another reason. Given back: charged, and nobody kept it. Open: not "
+		"over yet. Seconds are those until the bank's last answer.");
+	put_totals(page, &rows);
 	put_plots(page, &rows);
 	pgw_buf_puts(&page->html, "<details><summary>The same as a table</summary>\n");
 	pgw_page_table(page, &rows, &time_table);

@@ -61,6 +61,15 @@ pgw_page_say(PgwPage *page, const char *class_name, const char *text)
 	pgw_html_element(&page->html, "p", class_name, text);
 }
 
+void
+pgw_page_figure(PgwPage *page, const char *class_name, const char *value, const char *of_what)
+{
+	pgw_buf_puts(&page->html, "<li>");
+	pgw_html_text(&page->html, of_what, PGW_HTML_CELL_CHARS);
+	pgw_html_element(&page->html, "strong", class_name, value[0] != '\0' ? value : "none");
+	pgw_buf_puts(&page->html, "</li>\n");
+}
+
 static bool
 is_of(const PgwPageRows *rows, uint64 row, const char *what)
 {

@@ -81,6 +81,10 @@ extern const char *pgw_page_amount(const char *minor);
 /* A paragraph. */
 extern void pgw_page_say(PgwPage *page, const char *class_name, const char *text);
 
+/* One of a list of figures: what it is of, and its value. */
+extern void pgw_page_figure(PgwPage *page, const char *class_name, const char *value,
+							const char *of_what);
+
 /* The sections. */
 extern void pgw_page_state(PgwPage *page);
 extern void pgw_page_health(PgwPage *page);

@@ -63,6 +63,17 @@ put_story(PgwPage *page, const char *transaction_id)
 	pgw_buf_puts(&page->html, "</ol>\n");
 }
 
+static const char *const action_meanings[] = {
+	[PGW_REVIEW_RETRY] = "The cause is gone: pgw goes on with it.",
+	[PGW_REVIEW_MARK_CHARGED] = "The bank has done it; its id of that goes into bank_reference.",
+	[PGW_REVIEW_MARK_NOT_CHARGED] = "The bank has not done it.",
+	[PGW_REVIEW_MARK_REFUNDED] =
+		"It was given back at the bank; the bank's id of that goes into bank_reference.",
+	[PGW_REVIEW_REFUND] = "pgw is to give it back.",
+};
+
+StaticAssertDecl(lengthof(action_meanings) == PGW_NREVIEW_ACTIONS, "each action has its meaning");
+
 /* Without a note none of them is taken: whoever copies one has to say why. */
 static void
 put_actions(PgwPage *page, const char *transaction_id, const char *actions)
@@ -77,6 +88,7 @@ put_actions(PgwPage *page, const char *transaction_id, const char *actions)
 
 		if (strstr(actions, psprintf(",%s,", name)) == NULL)
 			continue;
+		pgw_page_say(page, NULL, action_meanings[a]);
 		pgw_html_element(&page->html, "pre", NULL,
 						 psprintf("SELECT pgw.resolve_review('%s', '%s', note => ''%s);",
 								  transaction_id, name,
@@ -136,6 +148,11 @@ pgw_page_reviews(PgwPage *page)
 
 	if (rows.n == 0)
 		pgw_page_say(page, "faint", "Nothing waits for a person.");
+	else
+		pgw_page_say(
+			page, "faint",
+			"pgw could not find out, or could not do, what is to become of these. Look at the bank for what it has "
+			"done, then tell pgw. Until then the money stays where it is.");
 	for (uint64 i = 0; i < rows.n; i++)
 		put_review(page, &rows, i);
 	if (of > rows.n)

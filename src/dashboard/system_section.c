@@ -7,36 +7,24 @@
 
 #include "dashboard/page.h"
 
-static void
-put_figure(PgwPage *page, const char *class_name, const char *value, const char *of_what)
-{
-	pgw_buf_puts(&page->html, "<li>");
-	pgw_html_element(&page->html, "strong", class_name, value);
-	pgw_html_text(&page->html, of_what, PGW_HTML_CELL_CHARS);
-	pgw_buf_puts(&page->html, "</li>\n");
-}
-
 /* From shared memory, so it is there whatever is locked. */
 void
 pgw_page_state(PgwPage *page)
 {
-	PgwPageRows rows =
-		pgw_page_read(page, "SELECT CASE WHEN s.live THEN 'yes' ELSE 'no' END AS live,"
-							" CASE WHEN s.ready THEN 'yes' ELSE 'no' END AS ready,"
-							" CASE WHEN s.degraded THEN 'yes' ELSE 'no' END AS degraded, s.reason"
-							" FROM pgw.health_summary() s");
-	const char *live = pgw_page_value(&rows, 0, "live");
-	const char *ready = pgw_page_value(&rows, 0, "ready");
-	const char *degraded = pgw_page_value(&rows, 0, "degraded");
+	PgwPageRows rows = pgw_page_read(
+		page, "SELECT s.live, s.ready, s.degraded, s.reason FROM pgw.health_summary() s");
+	bool live = strcmp(pgw_page_value(&rows, 0, "live"), "t") == 0;
+	bool ready = strcmp(pgw_page_value(&rows, 0, "ready"), "t") == 0;
+	bool degraded = strcmp(pgw_page_value(&rows, 0, "degraded"), "t") == 0;
 	const char *reason = pgw_page_value(&rows, 0, "reason");
 
 	pgw_buf_puts(&page->html, "<ul class=\"figures\" id=\"summary\">\n");
-	put_figure(page, strcmp(live, "yes") == 0 ? "ok" : "error", live,
-			   "live: the worker is at work");
-	put_figure(page, strcmp(ready, "yes") == 0 ? "ok" : "error", ready,
-			   "ready: a payment would be taken now");
-	put_figure(page, strcmp(degraded, "no") == 0 ? "ok" : "warning", degraded,
-			   "degraded: something needs a person soon");
+	pgw_page_figure(page, live ? "ok" : "error", live ? "at work" : "not at work",
+					"The worker, which talks to the banks (live)");
+	pgw_page_figure(page, ready ? "ok" : "error", ready ? "taken" : "not taken",
+					"New payments (ready)");
+	pgw_page_figure(page, degraded ? "warning" : "ok", degraded ? "needs a person" : "in order",
+					"Server and worker (degraded)");
 	pgw_buf_puts(&page->html, "</ul>\n");
 	if (reason[0] != '\0')
 		pgw_page_say(page, "warning", reason);
@@ -81,6 +69,37 @@ static const PgwPageTable banks = {
 				{"Last success", "last_success"}},
 };
 
+static uint64
+count_status(const PgwPageRows *rows, const char *status)
+{
+	uint64 n = 0;
+
+	for (uint64 i = 0; i < rows->n; i++)
+		n += strcmp(pgw_page_value(rows, i, "status"), status) == 0;
+	return n;
+}
+
+/* Of all checks, those of banks as well: one that is not ok is in one of the tables below. */
+static void
+put_summary(PgwPage *page, const PgwPageRows *rows)
+{
+	uint64 errors = count_status(rows, "error");
+	uint64 warnings = count_status(rows, "warning");
+	uint64 locked = count_status(rows, "locked");
+
+	pgw_buf_puts(&page->html, "<ul class=\"figures\" id=\"checks\">\n");
+	pgw_page_figure(page, errors > 0 ? "error" : "ok", psprintf(UINT64_FORMAT, errors),
+					"Errors: somebody has to act");
+	pgw_page_figure(page, warnings > 0 ? "warning" : "ok", psprintf(UINT64_FORMAT, warnings),
+					"Warnings: somebody should look");
+	if (locked > 0)
+		pgw_page_figure(page, "locked", psprintf(UINT64_FORMAT, locked),
+						"Not known: a table is locked");
+	pgw_page_figure(page, NULL, psprintf(UINT64_FORMAT, count_status(rows, "ok")),
+					"Checks that are ok");
+	pgw_buf_puts(&page->html, "</ul>\n");
+}
+
 void
 pgw_page_health(PgwPage *page)
 {
@@ -97,6 +116,7 @@ pgw_page_health(PgwPage *page)
 		"  date_trunc('second', (h.details->>'last_success')::timestamptz)::text, h.n"
 		" FROM h WHERE h.check_name LIKE 'bank:%' ORDER BY n");
 
+	put_summary(page, &rows);
 	pgw_page_table(page, &rows, &needs_a_person);
 	pgw_buf_puts(&page->html, "<details><summary>Checks that are ok</summary>\n");
 	pgw_page_table(page, &rows, &well);

@@ -14,10 +14,11 @@ static const PgwPageTable open_table = {
 	.none = "Nothing is open.",
 	.most = PGW_PAGE_ROWS,
 	.columns = {{"Kind and state", "name"},
+				{"What that means", "meaning"},
 				{"Attempts", "n", PGW_HTML_NUMBER},
-				{"Under a minute", "minute", PGW_HTML_NUMBER},
-				{"An hour", "hour", PGW_HTML_NUMBER},
-				{"A day", "day", PGW_HTML_NUMBER},
+				{"Up to 1 min", "minute", PGW_HTML_NUMBER},
+				{"1 min to 1 h", "hour", PGW_HTML_NUMBER},
+				{"1 h to 1 day", "day", PGW_HTML_NUMBER},
 				{"Older", "older", PGW_HTML_NUMBER},
 				{"Oldest (s)", "oldest", PGW_HTML_NUMBER}},
 };
@@ -32,6 +33,10 @@ pgw_page_open_work(PgwPage *page)
 						   " t AS (SELECT t.kind, t.status, now() - t.created_at AS age FROM o JOIN pgw.payment_transactions t ON t.transaction_id = o.transaction_id"
 						   "  WHERE t.livemode = $5 AND ($6 IS NULL OR t.merchant = ANY ($6)))"
 						   " SELECT t.kind || ' ' || t.status || CASE WHEN t.status IN ('Completed', 'Failed', 'Refunded') THEN ', watched' ELSE '' END AS name,"
+						   " CASE t.status WHEN 'Created' THEN 'to be asked of the bank, or being asked' WHEN 'BankApproved' THEN 'the bank said yes; whether it is kept is not decided'"
+						   "  WHEN 'Saved' THEN 'kept; the money still has to be taken' WHEN 'Refunding' THEN 'the money is being given back'"
+						   "  WHEN 'BankUnknown' THEN 'what the bank has done is not known yet; it is asked again' WHEN 'RequiresManualReview' THEN 'a person has to decide: see Reviews'"
+						   "  ELSE 'over; what the bank says of it later is still noticed' END AS meaning,"
 						   " count(*) AS n, count(*) FILTER (WHERE t.age < '1 min') AS minute, count(*) FILTER (WHERE t.age >= '1 min' AND t.age < '1 h') AS hour,"
 						   " count(*) FILTER (WHERE t.age >= '1 h' AND t.age < '1 d') AS day, count(*) FILTER (WHERE t.age >= '1 d') AS older,"
 						   " greatest(0, extract(epoch FROM max(t.age)))::bigint AS oldest, (SELECT count(*) FROM o) AS scanned, count(*) OVER () AS of"
@@ -41,6 +46,9 @@ pgw_page_open_work(PgwPage *page)
 		pgw_page_say(
 			page, "warning",
 			psprintf("More than that is open: %d attempts were looked at.", PGW_PAGE_SCAN));
+	pgw_page_say(
+		page, "faint",
+		"What pgw goes on with by itself. What is old, and what Health names, needs a look.");
 	pgw_page_table(page, &rows, &open_table);
 }
 
@@ -94,13 +102,17 @@ pgw_page_give_backs(PgwPage *page)
 						   " WHERE t.kind = 'payment' AND t.status = 'Refunded' AND t.livemode = $5 AND ($6 IS NULL OR t.merchant = ANY ($6))"
 						   " GROUP BY t.bank, t.refund_operation, t.currency ORDER BY n DESC, 1, 2");
 
+	pgw_page_say(
+		page, "faint",
+		"What a bank has charged and nobody keeps, as its caller rolled back or was gone: pgw "
+		"gives it back by itself.");
 	pgw_page_table(page, &open, &give_back_table);
 	pgw_page_table(page, &done, &given_back_table);
 }
 
 static const PgwPageTable reconciliation_table = {
 	.id = "reconciliation-table",
-	.caption = "What began in this time",
+	.caption = "Do the records of what began in this time agree with one another?",
 	.none = "",
 	.most = PGW_PAGE_ROWS,
 	.columns = {{"What", "name"},

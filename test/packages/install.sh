@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 debs=$1
 pg=$(basename "$debs"/postgresql-*-pgw_*.deb)
 pg=${pg#postgresql-} pg=${pg%%-*}
-ours=(postgresql-"$pg"-pgw pgw-common pgw-bank pgw-doc)
+ours=(postgresql-"$pg"-pgw pgw-common pgw-bank pgw-report pgw-doc)
 files_of() { local p; for p in "${ours[@]}"; do ls "$1/${p}"_*.deb; done; } # folder
 version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null; }
 
@@ -15,7 +15,7 @@ version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null; }
 apt_get update && apt_get install --no-install-recommends $(files_of "$debs")
 t "apt installs them, and what they need" $?
 is "$(stat -c '%U:%G %a' $secrets)" 'postgres:postgres 700' "the folder for keys is the server's alone"
-is "$(ls "/usr/lib/postgresql/$pg/lib/pgw.so" "/usr/share/postgresql/$pg/extension/pgw.control" /usr/bin/pgw-bank /usr/share/doc/pgw/docs/upgrade.md /usr/share/man/man1/pgw-bank.1.gz 2>&1 | grep -c '^/')" 5 'library, control file, bank, pages, manual'
+is "$(ls "/usr/lib/postgresql/$pg/lib/pgw.so" "/usr/share/postgresql/$pg/extension/pgw.control" /usr/bin/pgw-bank /usr/bin/pgw-report /usr/share/doc/pgw/docs/upgrade.md /usr/share/man/man1/pgw-bank.1.gz /usr/share/man/man1/pgw-report.1.gz 2>&1 | grep -c '^/')" 7 'library, control file, bank, report, pages, manuals'
 (cd docs && find . -type f | sort) >"$work/pages"
 (cd /usr/share/doc/pgw/docs && find . -type f | sort) | diff "$work/pages" - >"$work/pages.diff"
 t 'all pages and examples' $?
@@ -41,6 +41,7 @@ is "$(sql "SELECT kind, status FROM pgw.test_bank_ledger")" 'charge|approved' 'w
 bank_start
 is "$(pay order-1 tok_ok)" captured 'one by the bank that comes as a package'
 is "$(problems)" '' 'health has no error'
+runuser -u postgres -- pgw-report "$work/bank/report.html" && is "$(stat -c %a "$work/bank/report.html") $(grep -c 'id="summary"' "$work/bank/report.html")" '600 1' 'pgw-report writes the page'
 is "$(sql 'SELECT library, script, advice FROM pgw.version()')" '1.0.0|1.0|' 'library and script agree'
 
 # ---------------------------------------------------------------- upgraded
@@ -67,7 +68,7 @@ t 'ALTER EXTENSION UPDATE has nothing to do' $?
 # ---------------------------------------------------------------- removed
 apt_get remove "${ours[@]}"
 t 'they are removed' $?
-is "$(ls "/usr/lib/postgresql/$pg/lib/pgw.so" /usr/bin/pgw-bank $limits 2>/dev/null)" '' 'with their files'
+is "$(ls "/usr/lib/postgresql/$pg/lib/pgw.so" /usr/bin/pgw-bank /usr/bin/pgw-report $limits 2>/dev/null)" '' 'with their files'
 is "$(pay order-4 tok_ok 2>&1 | grep -c 'could not access file')" 1 'a call is refused at once'
 is "$(cat $secrets/bank)" test-secret 'the key stays'
 pg_ctlcluster "$pg" main stop

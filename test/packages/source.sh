@@ -22,6 +22,7 @@ t 'it builds' $built
 [ $built -eq 0 ] || tail -20 "$work/make.log"
 make install >"$work/make.log" 2>&1
 t 'and is installed' $?
+is "$("$(pg_config --bindir)/pgw-report" --version) $([ -s "$(pg_config --mandir)/man1/pgw-report.1" ]; echo $?)" 'pgw-report 1.0.0 0' 'pgw-report and its manual'
 pages=$(pg_config --docdir)/pgw
 is "$(ls "$pages/LICENSE" "$pages/README.md" "$pages/docs/upgrade.md" 2>&1 | grep -c '^/')" 3 'with license and pages'
 grep -oE '\]\(docs/[a-z-]+\.md' "$pages/README.md" | sed 's/](//' | sort -u | while read -r page; do [ -e "$pages/$page" ] || echo "$page"; done >"$work/missing"

@@ -130,13 +130,15 @@ static const char style[] =
 	".faint,figcaption,caption{color:var(--faint)}p{margin:.5rem 0}\n"
 	".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}"
 	"caption{text-align:left;padding:.25rem 0}th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;"
-	"border-bottom:1px solid var(--line);overflow-wrap:break-word;max-width:30rem}.number{text-align:right;"
-	"font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+	"border-bottom:1px solid var(--line);overflow-wrap:break-word;max-width:30rem}"
+	"td:not([class]){overflow-wrap:anywhere;min-width:6.5rem}tbody th{max-width:14rem}"
+	".number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.number+:not(.number){padding-left:1rem}\n"
 	".ok{color:var(--ok)}.warning,.locked{color:var(--warning);font-weight:600}.error{color:var(--error);font-weight:700}\n"
 	"code,pre{font:.85rem/1.45 ui-monospace,monospace;background:var(--code);border-radius:.25rem}"
 	"code{padding:.05rem .2rem;overflow-wrap:anywhere}pre{padding:.5rem;margin:.25rem 0;white-space:pre-wrap;"
 	"-webkit-user-select:all;user-select:all}"
-	".figures{display:flex;flex-wrap:wrap;gap:.75rem;padding:0;list-style:none}.figures li{flex:1 1 8rem;"
+	".figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(8rem,1fr));gap:.75rem;padding:0;list-style:none}"
+	"#summary,#checks{grid-template-columns:repeat(auto-fill,minmax(14rem,1fr))}.figures li{"
 	"border:1px solid var(--line);border-radius:.5rem;padding:.5rem .75rem}.figures strong{display:block;font-size:1.4rem}\n"
 	"article{border:1px solid var(--line);border-radius:.5rem;padding:0 .75rem .75rem;margin:.75rem 0}ol{padding-left:1.5rem}"
 	"figure{margin:1rem 0}figure svg{display:block;width:100%;height:9rem;border:solid var(--line);border-width:1px 0}"
@@ -146,6 +148,9 @@ static const char style[] =
 	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem .75rem;margin:.5rem 0}dt{color:var(--faint)}dd{margin:0}"
 	"td code{display:inline-block;min-width:11rem}summary{cursor:pointer;padding:.25rem 0}"
 	"figure .key{width:2.5rem;height:.75rem;display:inline-block;border:0;vertical-align:middle}\n"
+	/* a table that is wider than a phone is as wide as its texts want, within reason: else they are
+	   columns of single words */
+	"@media(max-width:40rem){table{width:max-content;min-width:100%}th,td{max-width:16rem}}\n"
 	"@media print{pre{border:1px solid var(--line)}}\n";
 
 void
