@@ -353,8 +353,9 @@ CREATE TABLE pgw.webhook_endpoints (
 	secret text NOT NULL,
 	event_types pgw.event_type[] DEFAULT
 		'{TransactionCompleted,TransactionFailed,CaptureCompleted,CaptureFailed,CaptureReversed,AuthorizationExpired,'
-		'RefundCompleted,RefundFailed,RefundReversed,LateApprovalReceived,ManualReviewRequired,ManualReviewResolved,BankReported}',
-	merchant text,
+		'RefundCompleted,RefundFailed,RefundReversed,LateApprovalReceived,ManualReviewRequired,ManualReviewResolved,BankReported,'
+		'InquiryOpened,DisputeOpened,DisputeWithdrawn,DisputeReinstated,DisputeClosed}',
+	merchant text CONSTRAINT webhook_endpoints_merchant REFERENCES pgw.merchants,
 	enabled boolean NOT NULL DEFAULT true,
 	version int NOT NULL DEFAULT 1 CHECK (version = 1),
 	ca_file text,
@@ -374,8 +375,10 @@ COMMENT ON COLUMN pgw.webhook_endpoints.secret IS
 	'The name of the file in pgw.secrets_dir that its messages are signed with: whsec_ and base64 in a line; two lines '
 	'while the receiver changes over from one to the other.';
 COMMENT ON COLUMN pgw.webhook_endpoints.event_types IS
-	'The events that it wants; NULL: all. By default those that say how something has ended, or that a person is needed.';
+	'The events that it wants; NULL: all. By default those that say how something has ended, or that a person is needed, and '
+	'those of disputes.';
 COMMENT ON COLUMN pgw.webhook_endpoints.merchant IS 'The merchant whose payments it hears of; NULL: all.';
+COMMENT ON CONSTRAINT webhook_endpoints_merchant ON pgw.webhook_endpoints IS 'The merchant is a row of pgw.merchants.';
 COMMENT ON COLUMN pgw.webhook_endpoints.enabled IS
 	'False: nothing is sent or queued for it; what waits stays. pgw disables one that answers 410, or fails for long.';
 COMMENT ON COLUMN pgw.webhook_endpoints.version IS 'The version of the messages: 1 (docs/webhook-message.schema.json).';
@@ -1586,14 +1589,17 @@ CREATE TABLE pgw.webhook_states (
 	endpoint text NOT NULL PRIMARY KEY,
 	failing_since timestamptz,
 	disabled_at timestamptz,
-	disabled_because text
+	disabled_because text,
+	secret_fault text
 );
 COMMENT ON TABLE pgw.webhook_states IS
-	'Endpoints of webhooks that fail, or that pgw has disabled for it. Not in dumps.';
+	'Endpoints of webhooks that fail, that pgw has disabled for it, or for which nothing can be signed. Not in dumps.';
 COMMENT ON COLUMN pgw.webhook_states.endpoint IS 'The endpoint of pgw.webhook_endpoints.';
 COMMENT ON COLUMN pgw.webhook_states.failing_since IS 'Since when no message was taken; NULL: it does well.';
 COMMENT ON COLUMN pgw.webhook_states.disabled_at IS 'When pgw has disabled it; NULL: it has not.';
 COMMENT ON COLUMN pgw.webhook_states.disabled_because IS 'Why it has.';
+COMMENT ON COLUMN pgw.webhook_states.secret_fault IS
+	'Why the file of its secret cannot be used, so that nothing is sent to it; NULL: it can.';
 
 CREATE FUNCTION pgw.webhook_enabled() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
@@ -1659,12 +1665,19 @@ SELECT e.event_id, e.transaction_id, e.step_order, e.event_type, e.occurred_at, 
 			'currency', t.currency, 'client_request_id', t.client_request_id, 'merchant', t.merchant,
 			'reference', t.reference, 'correlation_id', t.correlation_id, 'livemode', t.livemode,
 			'error_code', t.error_code, 'error_class', t.error_class, 'payment_id', t.payment_id,
+			'dispute', CASE WHEN e.event_data ? 'dispute' THEN jsonb_build_object(
+				'id', e.event_data->'dispute', 'step', e.event_data->'step', 'status', e.event_data->'dispute_status',
+				'taken_amount', e.event_data->'taken', 'said_amount', e.event_data->'said_amount',
+				'said_currency', e.event_data->'said_currency', 'unclear', coalesce(e.event_data->'unclear', 'false'),
+				'reason', e.event_data->'dispute_reason', 'deadline', to_char(to_timestamp((e.event_data->>'deadline')::float8)
+					AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) END,
 			'payment', CASE WHEN p.payment_id IS NOT NULL THEN jsonb_build_object(
 				'status', p.status, 'amount', p.amount, 'currency', p.currency,
 				'authorized_amount', p.authorized_amount, 'captured_amount', p.captured_amount,
 				'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount,
-				'client_request_id', p.client_request_id, 'reference', p.reference, 'bank', p.bank,
-				'bank_reference', p.bank_reference, 'card_brand', p.card_brand, 'card_last4', p.card_last4) END))
+				'disputed_amount', coalesce(p.disputed_amount, 0), 'client_request_id', p.client_request_id,
+				'reference', p.reference, 'bank', p.bank, 'bank_reference', p.bank_reference,
+				'card_brand', p.card_brand, 'card_last4', p.card_last4) END))
 		AS payload
 FROM pgw.transaction_events e
 JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
@@ -1697,9 +1710,19 @@ BEGIN
 	ELSIF c.system_identifier <> (SELECT s.system_identifier FROM pg_control_system() s)
 		OR c.database_oid <> (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 		OR c.resumptions <> (SELECT count(*) FROM pgw.resumptions r WHERE r.taken_over IS NOT NULL) THEN
-		-- a database that was restored or copied, and goes on: from here
-		PERFORM pg_current_xact_id();
-		PERFORM pgw.move_event_consumer('pgw.webhooks');
+		IF pg_snapshot_xmax(c.seen) <= pg_snapshot_xmax(pg_current_snapshot())
+			AND NOT EXISTS (SELECT FROM (SELECT r.incident_id FROM pgw.resumptions r WHERE r.taken_over IS NOT NULL
+				ORDER BY r.resumed_at OFFSET c.resumptions) n WHERE n.incident_id IS NULL)
+			AND c.database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) THEN
+			-- the files of a cluster, copied or upgraded: transactions are counted on, so its place holds
+			UPDATE pgw.event_consumers e SET system_identifier = (SELECT s.system_identifier FROM pg_control_system() s),
+				resumptions = (SELECT count(*) FROM pgw.resumptions r WHERE r.taken_over IS NOT NULL)
+			WHERE e.consumer = c.consumer;
+		ELSE
+			-- records that were loaded are of transactions elsewhere: from here
+			PERFORM pg_current_xact_id();
+			PERFORM pgw.move_event_consumer('pgw.webhooks');
+		END IF;
 	END IF;
 END
 $$;
@@ -2494,6 +2517,7 @@ $$
 		('connections', 'capacity', 'pgw_connections', '{"state": "capacity"}'),
 		('connections', 'bank_called', 'pgw_connections', '{"state": "used"}'),
 		('notify_queue', 'usage', 'pgw_notify_queue_usage_ratio', NULL),
+		('webhooks', 'last_turn_age_seconds', 'pgw_webhooks_last_turn_age_seconds', NULL),
 		('partitions', 'this_month', 'pgw_event_partition_present', '{"month": "this"}'),
 		('partitions', 'next_month', 'pgw_event_partition_present', '{"month": "next"}'),
 		('partitions', 'default_partition_bytes', 'pgw_default_partition_bytes', NULL),
@@ -2537,6 +2561,7 @@ $$
 		('pgw_bank_call_duration_seconds', 'histogram', 'How long requests to banks took.'),
 		('pgw_notifications_total', 'counter', 'Notifications that came for banks.'),
 		('pgw_alerts_total', 'counter', 'Alerts raised.'),
+		('pgw_webhooks_total', 'counter', 'Webhooks sent, by what became of them.'),
 		('pgw_recovery_scans_total', 'counter', 'Scans of the worker.'),
 		('pgw_live', 'gauge', '1 while a restart of the server would not help.'),
 		('pgw_ready', 'gauge', '1 while a payment would be taken.'),
@@ -2584,6 +2609,11 @@ $$
 		('pgw_bank_key_refused', 'gauge', '1 while the bank refuses the key.'),
 		('pgw_bank_clock_ahead_seconds', 'gauge', 'How far the clock of the bank is ahead for sure.'),
 		('pgw_former_bank_versions_open', 'gauge', 'Open payments that go by a bank as it was.'),
+		('pgw_webhooks_pending', 'gauge', 'Webhooks that wait for an endpoint; 100000 stands for more, too.'),
+		('pgw_webhooks_pending_age_seconds', 'gauge', 'Age of the oldest of them.'),
+		('pgw_webhook_endpoints', 'gauge', 'Endpoints of webhooks.'),
+		('pgw_webhooks_last_turn_age_seconds', 'gauge', 'Since the last turn of what sends webhooks.'),
+		('pgw_event_consumer_lag_seconds', 'gauge', 'How far a consumer of events is behind.'),
 		('pgw_subscriptions', 'gauge', 'Subscriptions that write tables of pgw.'),
 		('pgw_state_file_written', 'gauge', '1 when pgw.state could be written.'),
 		('pgw_code_of_others', 'gauge', 'Functions of others with the rights of the owner of pgw.'),
@@ -3027,8 +3057,10 @@ COMMENT ON COLUMN pgw.manual_reviews.proposal IS
 
 CREATE VIEW pgw.webhook_deliveries WITH (security_barrier) AS
 SELECT q.delivery, q.endpoint, q.status, q.type, q.message_id, q.payment_id, q.merchant, q.attempts, q.created_at,
-	q.last_attempt_at, q.last_http_status, q.last_error, q.last_ms, q.next_attempt_at, q.payload
-FROM pgw.webhook_queue q
+	q.last_attempt_at, q.last_http_status,
+	coalesce(CASE WHEN q.status = 'waiting' THEN s.secret_fault END, q.last_error) AS last_error, q.last_ms,
+	q.next_attempt_at, q.payload
+FROM pgw.webhook_queue q LEFT JOIN pgw.webhook_states s ON s.endpoint = q.endpoint
 WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
 	OR EXISTS (SELECT FROM pgw.access_grants g
 		WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', q.merchant)

@@ -201,6 +201,10 @@ METHOD_FITS:226_request_language:a method that moves
 WEBHOOK_ADDRESS:430_webhooks:addresses
 WEBHOOK_ORDER:430_webhooks:order
 WEBHOOK_COPY:430_webhooks:a copy sends nothing
+WEBHOOK_SLOT:432_webhooks_beside_others:few processes
+WEBHOOK_ROW_HELD:432_webhooks_beside_others:a message that somebody holds
+WEBHOOK_LONG_READ:432_webhooks_beside_others:a long look
+READ_UNREPLICATED:450_event_stream:a standby that is away
 SETTING_BESIDE:226_request_language:beside a setting
 PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount

@@ -7,7 +7,7 @@ pg=postgresql-$("$(dirname "$0")/lib/major.sh")
 
 # Server and headers in one call: security updates move both together.
 packages="build-essential clang clang-format $sanitizers valgrind pkg-config openssl perl
-$pg postgresql-server-dev-${pg#*-} $pg-pgtap $pg-wal2json gdb libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
+$pg postgresql-server-dev-${pg#*-} $pg-pgtap $pg-wal2json gdb libtap-parser-sourcehandler-pgtap-perl libipc-run-perl libio-socket-ssl-perl
 $pg-pgaudit $pg-plpgsql-check $pg-pldebugger
 libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev"
 

@@ -443,7 +443,14 @@ transaction(Transaction *x)
 PgwBatchEnd
 pgw_batch_transaction(void (*work)(void *arg), void *arg, bool flush, int *sqlstate)
 {
-	Transaction x = {.work = work, .arg = arg, .flush = flush, .sub = true, .limit_ms = LIMIT_MS};
+	return pgw_batch_transaction_within(LIMIT_MS, work, arg, flush, sqlstate);
+}
+
+PgwBatchEnd
+pgw_batch_transaction_within(int limit_ms, void (*work)(void *arg), void *arg, bool flush,
+							 int *sqlstate)
+{
+	Transaction x = {.work = work, .arg = arg, .flush = flush, .sub = true, .limit_ms = limit_ms};
 	PgwBatchEnd end;
 
 	pgstat_report_activity(STATE_RUNNING, "pgw: housekeeping");

@@ -73,6 +73,10 @@ extern PgwBatchEnd pgw_batch_run(dlist_head *items, int most, bool flush);
 extern PgwBatchEnd pgw_batch_transaction(void (*work)(void *arg), void *arg, bool flush,
 										 int *sqlstate);
 
+/* The same, for what may take longer than a transaction of the worker's: it ends after so long. */
+extern PgwBatchEnd pgw_batch_transaction_within(int limit_ms, void (*work)(void *arg), void *arg,
+												bool flush, int *sqlstate);
+
 /*
  * The last error of a transaction, and what it names: "SQLSTATE 23514, constraint "c" of table
  * "payments"".  For failed().

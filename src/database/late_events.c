@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
@@ -75,6 +76,31 @@ pgw_late_events_write(const PgwNewEvent *rows, int n)
 	}
 	if (open)
 		pgw_row_close(&r);
+}
+
+/*
+ * Where nobody reads the events nobody needs the list: what was written before that was known, or
+ * by transactions that were under way.  With the lock nobody is about to become a reader.
+ */
+int
+pgw_late_events_forget(int most)
+{
+	Oid types[] = {INT4OID};
+	Datum args[] = {Int32GetDatum(most)};
+	uint64 n;
+
+	pgw_table_need("event_consumers", ShareRowExclusiveLock);
+	pgw_table_need("late_events", RowExclusiveLock);
+	pgw_statements_begin();
+	if (SPI_execute_with_args(
+			"DELETE FROM pgw.late_events WHERE ctid = ANY (ARRAY(SELECT l.ctid"
+			" FROM pgw.late_events l WHERE NOT EXISTS (SELECT FROM pgw.event_consumers)"
+			" LIMIT $1 FOR UPDATE SKIP LOCKED))",
+			1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "events that nobody reads could not be forgotten");
+	n = SPI_processed;
+	pgw_statements_end();
+	return (int) n;
 }
 
 bool

@@ -17,4 +17,10 @@ extern void pgw_late_events_write(const PgwNewEvent *rows, int n);
  */
 extern bool pgw_late_events_learn(void);
 
+/*
+ * The worker's, in a transaction: where nobody reads the events the list goes; how many, at most so
+ * many.
+ */
+extern int pgw_late_events_forget(int most);
+
 #endif

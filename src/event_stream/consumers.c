@@ -17,12 +17,16 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "base/clock.h"
 #include "base/new_id.h"
+#include "core/base/characters.h"
+#include "database/extension.h"
 #include "event_stream/consumer_row.h"
 #include "restore/restored_database.h"
 #include "sql_function/arguments.h"
@@ -33,6 +37,8 @@ PG_FUNCTION_INFO_V1(pgw_create_event_consumer_1_0);
 PG_FUNCTION_INFO_V1(pgw_move_event_consumer_1_0);
 PG_FUNCTION_INFO_V1(pgw_drop_event_consumer_1_0);
 
+#define OWN_NAMES "pgw."
+#define LONGEST_ALERT_MS (INT64_C(3650) * 24 * 60 * 60 * 1000)
 #define SETTLE_MS 5000
 #define SETTLE_POLL_MS 10
 
@@ -170,6 +176,27 @@ exists(const char *name)
 								args, NULL, SPI_OK_SELECT) > 0;
 }
 
+/* Names that pgw uses itself are its owner's. */
+static void
+check_new_name(const char *name)
+{
+	if (pgw_has_control(name, ""))
+		pgw_raise_fault("consumer", "invalid_format", "must not contain control characters");
+	if (strncmp(name, OWN_NAMES, strlen(OWN_NAMES)) == 0 && !superuser() &&
+		!has_privs_of_role(GetUserId(), pgw_extension_owner()))
+		pgw_raise_fault("consumer", "invalid_format",
+						"begins with \"" OWN_NAMES "\", as consumers of pgw's own do");
+}
+
+static void
+check_alert_after(Datum alert_after)
+{
+	int64 ms = pgw_interval_ms(alert_after);
+
+	if (ms < 0 || ms > LONGEST_ALERT_MS)
+		pgw_raise_fault("alert_after", "out_of_range", "must be between 0 and 3650 days");
+}
+
 Datum
 pgw_create_event_consumer_1_0(PG_FUNCTION_ARGS)
 {
@@ -186,6 +213,8 @@ pgw_create_event_consumer_1_0(PG_FUNCTION_ARGS)
 
 	if (isnull)
 		pgw_raise_fault("alert_after", "required", NULL);
+	check_new_name(name);
+	check_alert_after(alert_after);
 	begin("pgw.create_event_consumer()", &caller, &sec_context);
 	pgw_consumer_require_level(caller, merchant != NULL ? merchant : "");
 	if (merchant != NULL)
@@ -256,7 +285,7 @@ pgw_drop_event_consumer_1_0(PG_FUNCTION_ARGS)
 		args[0] = CStringGetTextDatum(name);
 		(void) pgw_consumer_execute("DELETE FROM pgw.event_consumers WHERE consumer = $1", 1, types,
 									args, NULL, SPI_OK_DELETE);
-		/* nobody needs them; what is listed later goes once there is a consumer again */
+		/* nobody needs them; what is listed later goes with the worker's housekeeping */
 		(void) pgw_consumer_execute(
 			"DELETE FROM pgw.late_events WHERE NOT EXISTS (SELECT FROM pgw.event_consumers)", 0,
 			NULL, NULL, NULL, SPI_OK_DELETE);

@@ -32,6 +32,9 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
@@ -39,6 +42,7 @@
 #include "utils/xid8.h"
 
 #include "base/new_id.h"
+#include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "event_stream/consumer_row.h"
 #include "sql_function/arguments.h"
@@ -214,7 +218,28 @@ forget_late_events(void)
 		0, NULL, NULL, NULL, SPI_OK_DELETE);
 }
 
-/* All that was visible, by the record that this transaction has written after it. */
+/* Is it where synchronous_standby_names asks for it?  Where that names none, it is. */
+static bool
+is_replicated(XLogRecPtr written)
+{
+	int mode = synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_WRITE   ? SYNC_REP_WAIT_WRITE
+			   : synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY ? SYNC_REP_WAIT_APPLY
+																	   : SYNC_REP_WAIT_FLUSH;
+	bool replicated;
+
+	if (!SyncRepRequested() || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0')
+		return true;
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	replicated = WalSndCtl->lsn[mode] >= written;
+	LWLockRelease(SyncRepLock);
+	return replicated;
+}
+
+/*
+ * All that was visible, by the record that this transaction has written after it.  Who cancels the
+ * wait for a standby gets no events: for the server that is a warning, as what it waits for there
+ * is committed; but what a consumer has heard of must not be gone after a failover.
+ */
 static void
 wait_until_durable(void)
 {
@@ -224,6 +249,13 @@ wait_until_durable(void)
 	HOLD_INTERRUPTS();
 	SyncRepWaitForLSN(written, false);
 	RESUME_INTERRUPTS();
+	CHECK_FOR_INTERRUPTS();
+	if (!is_replicated(written) && !PGW_MUTATED(READ_UNREPLICATED))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("the events were not read: they are not known to be at a synchronous standby"),
+			 errhint("Read again once one is back. See docs/events.md.")));
 }
 
 typedef enum Outcome

@@ -22,6 +22,7 @@
 #define BACKOFF_LONGEST_MS 60000
 #define HEALTHY_AFTER_MS 60000
 #define SOON_MS 5000 /* a worker due within this long counts as running */
+#define SLOTS_LACK_MS (60 * 1000)
 #define FIRST_LOOK_MS \
 	10000 /* so long after its start a server may not have found its databases yet */
 
@@ -342,6 +343,18 @@ pgw_exchange_worker_running(Oid dboid)
 											  FIRST_LOOK_MS);
 	LWLockRelease(pgw_lock);
 	return running;
+}
+
+bool
+pgw_exchange_lacks_slots(void)
+{
+	TimestampTz failed_at;
+
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	failed_at = pgw_shared->register_failed_at;
+	LWLockRelease(pgw_lock);
+	return failed_at != 0 &&
+		   !TimestampDifferenceExceeds(failed_at, GetCurrentTimestamp(), SLOTS_LACK_MS);
 }
 
 PgwPause

@@ -41,6 +41,9 @@ typedef enum PgwWorkerEnd
  */
 extern bool pgw_exchange_worker_running(Oid dboid);
 
+/* Within the last minute no background worker slot was free for the worker of some database. */
+extern bool pgw_exchange_lacks_slots(void);
+
 extern void pgw_entries_init(void); /* when shared memory is created */
 
 /* --- the worker, about itself --- */

@@ -10,6 +10,7 @@
 #include "core/base/histogram.h"
 #include "core/state/state_machine.h"
 #include "observe/metrics.h"
+#include "observe/webhook_counters.h"
 
 #define PGW_METRICS_BLOCKS 64
 /*
@@ -67,6 +68,15 @@ typedef struct PgwBankCounters
 	pg_atomic_uint64 notifications[PGW_NNOTIFICATION_VERDICTS];
 } PgwBankCounters;
 
+/* The first has no name: endpoints of webhooks beyond the table. */
+#define PGW_METRICS_ENDPOINTS (1 + 32)
+
+typedef struct PgwEndpointCounters
+{
+	char name[64];
+	pg_atomic_uint64 results[PGW_NWEBHOOK_RESULTS];
+} PgwEndpointCounters;
+
 /* All that follows the owner is zero when claimed. */
 typedef struct PgwCounters
 {
@@ -82,6 +92,9 @@ typedef struct PgwCounters
 	pg_atomic_uint64 all_calls;
 	PgwTimes times[PGW_NMODES][PGW_NKINDS][PGW_NATTEMPT_ENDS];
 	PgwBankCounters banks[PGW_METRICS_BANKS];
+	pg_atomic_uint64 webhooks_turned_at; /* TimestampTz; 0: never */
+	pg_atomic_uint32 nendpoints;         /* that have a name */
+	PgwEndpointCounters endpoints[PGW_METRICS_ENDPOINTS];
 } PgwCounters;
 
 /* My database's counters, claimed if need be; NULL: there are none for it. */

@@ -49,6 +49,7 @@ static const PgwHealthCheck checks_of_tables[] = {
 	{pgw_health_check_banks, {"banks"}},
 	{pgw_health_check_versions, {"bank_versions"}},
 	{pgw_health_check_event_consumers, {"event_consumers"}},
+	{pgw_health_check_webhooks, {"webhooks"}},
 	{pgw_health_check_partitions, {"partitions"}},
 	{pgw_health_check_table_locks, {"table_locks"}},
 	{pgw_health_check_tables, {"tables"}},

@@ -21,6 +21,7 @@
 #include "observe/alerts.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
+#include "observe/webhook_counters.h"
 #include "operator_api/health_locked.h"
 #include "sql_function/owner.h"
 #include "sql_function/result_set.h"
@@ -138,6 +139,39 @@ put_alerts(void *arg)
 		"'::text[]) k (kind) CROSS JOIN (VALUES (true), (false)) m (livemode) FULL JOIN told USING (kind, livemode) ORDER BY 2");
 }
 
+/*
+ * What waits for endpoints, and how those are.  Of an endpoint at most 100,000 messages are
+ * counted, and 32 endpoints are shown.
+ */
+static void
+put_webhooks(void *arg)
+{
+	put_query(
+		arg,
+		"WITH e AS (SELECT w.endpoint, w.enabled, s.failing_since, s.disabled_at FROM pgw.webhook_endpoints w"
+		"  LEFT JOIN pgw.webhook_states s ON s.endpoint = w.endpoint),"
+		" p AS MATERIALIZED (SELECT e.endpoint, o.n, o.oldest FROM (SELECT e.endpoint FROM e ORDER BY e.endpoint LIMIT 32) e CROSS JOIN LATERAL ("
+		"  SELECT count(*) AS n, min(q.created_at) AS oldest FROM (SELECT q.created_at FROM pgw.webhook_queue q"
+		"   WHERE q.endpoint = e.endpoint AND q.status IN ('waiting', 'behind') LIMIT 100000) q) o)"
+		" SELECT 'pgw_webhook_endpoints', jsonb_build_object('state', s.state)::text, (SELECT count(*) FROM e WHERE s.state = CASE"
+		"   WHEN NOT e.enabled THEN 'disabled' WHEN e.failing_since IS NOT NULL THEN 'failing' ELSE 'enabled' END)::float8"
+		"  FROM unnest('{enabled,failing,disabled}'::text[]) s (state)"
+		" UNION ALL SELECT 'pgw_webhooks_pending', jsonb_build_object('endpoint', p.endpoint)::text, p.n::float8 FROM p"
+		" UNION ALL SELECT 'pgw_webhooks_pending_age_seconds', jsonb_build_object('endpoint', p.endpoint)::text,"
+		"  coalesce(greatest(extract(epoch FROM clock_timestamp() - p.oldest), 0), 0)::float8 FROM p");
+}
+
+/* Those who read the events; the 32 that are furthest behind. */
+static void
+put_readers(void *arg)
+{
+	put_query(
+		arg,
+		"SELECT 'pgw_event_consumer_lag_seconds', jsonb_build_object('consumer', c.consumer)::text,"
+		" greatest(extract(epoch FROM clock_timestamp() - c.read_up_to), 0)::float8"
+		" FROM pgw.event_consumers c ORDER BY c.read_up_to LIMIT 32");
+}
+
 /* What is left out because somebody has a lock, health() has as rows that say so. */
 static void
 put_unless_locked(void (*figures)(void *arg), Sheet *sheet)
@@ -154,6 +188,8 @@ put_tables(Sheet *sheet)
 	put_unless_locked(put_work, sheet);
 	put_unless_locked(put_breakers, sheet);
 	put_unless_locked(put_alerts, sheet);
+	put_unless_locked(put_webhooks, sheet);
+	put_unless_locked(put_readers, sheet);
 }
 
 Datum
@@ -167,6 +203,7 @@ pgw_read_metrics_1_0(PG_FUNCTION_ARGS)
 	pgw_health_require(GetUserId(), "monitor");
 	sheet.store = pgw_result_set(fcinfo, &sheet.desc);
 	pgw_metrics_each(put, &sheet);
+	pgw_metrics_each_webhook(put, &sheet);
 	put_exchange(&sheet);
 
 	pgw_become_owner(&caller, &sec_context);

@@ -6,6 +6,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -21,6 +23,28 @@
 
 PG_FUNCTION_INFO_V1(pgw_check_webhook_endpoint);
 
+static const char *
+event_types_fault(HeapTuple new, TupleDesc desc)
+{
+	bool isnull;
+	Datum value = pgw_trigger_value(new, desc, "event_types", &isnull);
+	ArrayType *types;
+
+	if (isnull)
+		return NULL;
+	types = DatumGetArrayTypeP(value);
+	if (ArrayGetNItems(ARR_NDIM(types), ARR_DIMS(types)) == 0)
+		return "names no event: NULL means all of them";
+	return array_contains_nulls(types) ? "must not contain NULL" : NULL;
+}
+
+static bool
+is_merchant(const char *name)
+{
+	return pgw_trigger_any_row("SELECT FROM pgw.merchants WHERE merchant OPERATOR(pg_catalog.=) $1",
+							   1, (Oid[]){TEXTOID}, (Datum[]){CStringGetTextDatum(name)});
+}
+
 static void
 check_endpoint(HeapTuple new, TupleDesc desc)
 {
@@ -30,6 +54,7 @@ check_endpoint(HeapTuple new, TupleDesc desc)
 	char *url = pgw_trigger_text(new, desc, "url");
 	char *secret = pgw_trigger_text(new, desc, "secret");
 	char *ca_file = pgw_trigger_text(new, desc, "ca_file");
+	char *merchant = pgw_trigger_text(new, desc, "merchant");
 	int64 in_flight = pgw_trigger_number(new, desc, "max_in_flight");
 
 	pgw_json_begin(&faults);
@@ -39,6 +64,11 @@ check_endpoint(HeapTuple new, TupleDesc desc)
 		pgw_rule_fault(&faults, "url", message);
 	if (secret != NULL && (message = pgw_rule_secret_fault(secret)) != NULL)
 		pgw_rule_fault(&faults, "secret", message);
+	if ((message = event_types_fault(new, desc)) != NULL)
+		pgw_rule_fault(&faults, "event_types", message);
+	if (merchant != NULL && !is_merchant(merchant))
+		pgw_rule_fault(&faults, "merchant",
+					   "names no row of pgw.merchants: NULL means all of them");
 	if (ca_file != NULL && !is_absolute_path(ca_file))
 		pgw_rule_fault(&faults, "ca_file", "must be an absolute path");
 	if (in_flight < 1 || in_flight > MOST_IN_FLIGHT)

@@ -73,6 +73,7 @@ read_secret(PgwWebhookEndpoint *e)
 									 : pgw_secret_fault_text(fault);
 	pgw_secret_free(e->secret);
 	e->secret = secret;
+	e->fault_written = false;
 }
 
 bool
@@ -143,6 +144,7 @@ take_row(HeapTuple row, TupleDesc desc)
 	{
 		pgw_webhook_succeeded(&e->health);
 		e->disable_because = NULL;
+		e->fault_written = false;
 	}
 	e->enabled = e->found = true;
 	other_secret = e->secret_name == NULL || strcmp(e->secret_name, secret_name) != 0;

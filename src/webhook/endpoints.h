@@ -27,12 +27,14 @@ typedef struct PgwWebhookEndpoint
 	int in_flight; /* until its result is written */
 	PgwWebhookHealth health;
 	bool health_changed; /* in what pgw.webhook_states holds of it */
+	bool written;        /* ... by the transaction in progress */
 	/* set while it is to be disabled; why, for people */
 	const char *disable_because;
 
 	PgwSecret *secret;
 	PgwSecretSeen secret_seen;
 	const char *secret_fault; /* NULL: the secret can sign */
+	bool fault_written;       /* pgw.webhook_states says the same */
 } PgwWebhookEndpoint;
 
 extern void pgw_endpoints_init(void); /* _PG_init: settings */

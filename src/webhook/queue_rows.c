@@ -66,12 +66,10 @@ count(dlist_head *list)
 	" WHERE q.endpoint = $1 AND " status " AND q.next_attempt_at <= $2" \
 	" AND q.delivery <> ALL ($3) ORDER BY q.next_attempt_at, q.delivery LIMIT $4"
 
-static Datum
-numbers_of(dlist_head *list, const PgwWebhookEndpoint *of)
+static int
+put_numbers(dlist_head *list, const PgwWebhookEndpoint *of, Datum *values, int n)
 {
-	Datum *values = palloc((count(list) + 1) * sizeof(Datum));
 	dlist_iter iter;
-	int n = 0;
 
 	dlist_foreach(iter, list)
 	{
@@ -80,13 +78,22 @@ numbers_of(dlist_head *list, const PgwWebhookEndpoint *of)
 		if (d->endpoint == of)
 			values[n++] = Int64GetDatum(d->delivery);
 	}
+	return n;
+}
+
+static Datum
+numbers_of(dlist_head *list, dlist_head *further, const PgwWebhookEndpoint *of)
+{
+	Datum *values = palloc((count(list) + count(further) + 1) * sizeof(Datum));
+	int n = put_numbers(further, of, values, put_numbers(list, of, values, 0));
+
 	return PointerGetDatum(
 		construct_array(values, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 void
 pgw_queue_rows_load(PgwWebhookEndpoint *e, TimestampTz now, int most, dlist_head *under_way,
-					MemoryContext context, dlist_head *out)
+					dlist_head *unwritten, MemoryContext context, dlist_head *out)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {TEXTOID, TIMESTAMPTZOID, INT8ARRAYOID, INT4OID};
@@ -95,7 +102,7 @@ pgw_queue_rows_load(PgwWebhookEndpoint *e, TimestampTz now, int most, dlist_head
 	pgw_statements_begin();
 	values[0] = CStringGetTextDatum(e->name);
 	values[1] = TimestampTzGetDatum(now);
-	values[2] = numbers_of(under_way, e);
+	values[2] = numbers_of(under_way, unwritten, e);
 	values[3] = Int32GetDatum(most);
 	execute(plan_of(&plan,
 					PGW_MUTATED(WEBHOOK_ORDER) ? DUE("q.status IN ('waiting', 'behind')")
@@ -247,7 +254,21 @@ pgw_queue_rows_record(dlist_head *results, TimestampTz now)
 	pgw_statements_end();
 }
 
-void
+/* Who has it locked may be about to enable, disable or delete it. */
+static bool
+lock_endpoint(const char *name)
+{
+	Oid types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(name)};
+
+	if (SPI_execute_with_args("SELECT FROM pgw.webhook_endpoints WHERE endpoint = $1"
+							  " FOR NO KEY UPDATE SKIP LOCKED",
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "an endpoint could not be locked");
+	return SPI_processed > 0;
+}
+
+bool
 pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now)
 {
 	Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
@@ -256,6 +277,11 @@ pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now)
 	bool disabled = e->disable_because != NULL;
 
 	pgw_statements_begin();
+	if (!lock_endpoint(e->name))
+	{
+		pgw_statements_end();
+		return false;
+	}
 	values[0] = CStringGetTextDatum(e->name);
 	values[1] = TimestampTzGetDatum((TimestampTz) e->health.failing_since * 1000);
 	if (e->health.failing_since == 0)
@@ -277,6 +303,29 @@ pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now)
 						"UPDATE pgw.webhook_endpoints SET enabled = false WHERE endpoint = $1", 1,
 						types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "an endpoint could not be disabled");
+	pgw_statements_end();
+	return true;
+}
+
+void
+pgw_queue_rows_secret(const char *endpoint, const char *fault)
+{
+	static const char *const put =
+		"INSERT INTO pgw.webhook_states AS s (endpoint, secret_fault) VALUES ($1, $2)"
+		" ON CONFLICT (endpoint) DO UPDATE SET secret_fault = excluded.secret_fault";
+	static const char *const take =
+		"UPDATE pgw.webhook_states SET secret_fault = NULL WHERE endpoint = $1"
+		" AND secret_fault IS NOT NULL";
+	Oid types[] = {TEXTOID, TEXTOID};
+	Datum values[2];
+
+	pgw_statements_begin();
+	values[0] = CStringGetTextDatum(endpoint);
+	if (fault != NULL)
+		values[1] = CStringGetTextDatum(fault);
+	if (SPI_execute_with_args(fault != NULL ? put : take, fault != NULL ? 2 : 1, types, values,
+							  NULL, false, 0) < 0)
+		elog(ERROR, "the state of an endpoint could not be written");
 	pgw_statements_end();
 }
 

@@ -36,15 +36,22 @@ typedef struct PgwDelivery
  * be run again after a rollback.
  */
 
-/* What is due of the endpoint, at most so many, but for those under way; appended to the list. */
+/*
+ * What is due of the endpoint, at most so many, but for those under way and those whose results are
+ * unwritten; appended to the list.
+ */
 extern void pgw_queue_rows_load(PgwWebhookEndpoint *e, TimestampTz now, int most,
-								dlist_head *under_way, MemoryContext context, dlist_head *out);
+								dlist_head *under_way, dlist_head *unwritten, MemoryContext context,
+								dlist_head *out);
 
 /* What these have come to.  Of a payment the next one is due from then on. */
 extern void pgw_queue_rows_record(dlist_head *results, TimestampTz now);
 
-/* How the endpoint does, and whether it is disabled. */
-extern void pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now);
+/* How the endpoint does, and whether it is disabled.  false: not now, somebody holds its row. */
+extern bool pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now);
+
+/* Why nothing can be signed for it; NULL: it can. */
+extern void pgw_queue_rows_secret(const char *endpoint, const char *fault);
 
 /* Old rows go, and those of endpoints that are deleted; how many, at most so many. */
 extern uint64 pgw_queue_rows_forget(TimestampTz before, int most);

@@ -23,15 +23,13 @@
  *     - Before each sending: is this still the database that was told to go on?  Where records were
  *       loaded, or the directory was copied, the generation has changed, and this process ends.
  *
- * Owns: what is under way, and what has ended and is not written yet; pgw.webhook_disable_after,
- * pgw.webhook_deliveries_max_age.
+ * Owns: what is under way; pgw.webhook_deliveries_max_age.  What has ended is results.c's.
  * Locks: a lock of its own on the database, so that there is one of these, however its predecessor
  * ends.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -48,7 +46,6 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/debug_points.h"
-#include "core/bank_message/retry_after.h"
 #include "core/base/mutant.h"
 #include "core/base/version.h"
 #include "core/pacing/fair_turns.h"
@@ -58,20 +55,22 @@
 #include "exchange/config_generation.h"
 #include "http/http.h"
 #include "observe/alerts.h"
+#include "observe/webhook_counters.h"
 #include "restore/restored_database.h"
 #include "webhook/endpoints.h"
 #include "webhook/queue_events.h"
 #include "webhook/queue_rows.h"
+#include "webhook/results.h"
 #include "webhook/sender.h"
 #include "worker/pinned_settings.h"
 
 #define DAY_S (24 * 60 * 60)
 #define READ_MOST 1000
-#define READ_MS 500 /* from the commit of an event until it is looked for */
+#define READS_MS 5000                  /* a look may take so long ... */
+#define READS_MOST_MS (15 * 60 * 1000) /* ... and after one that was too short, up to this */
+#define READ_MS 500                    /* from the commit of an event until it is looked for */
 #define SECRETS_MS 2000
 #define TELL_MS (60 * 1000)
-#define RESULTS_MS 10 /* results wait for others so long */
-#define RESULTS_MANY 64
 #define RETRY_MS 1000 /* after a transaction that failed */
 #define CHANGING_MS 20
 #define IDLE_MS 1000
@@ -92,12 +91,10 @@ typedef struct Sender
 	bool checked; /* may work, as of the generation `seen` */
 	uint64 seen;
 	dlist_head sending;
-	dlist_head results;
-	int nsending; /* both: places are given back when the result is written */
-	int nresults;
-	TimestampTz first_result;
+	int nsending; /* with those whose result is not written yet: then a place is given back */
 	TimestampTz next_read;
-	bool more; /* events, that the last look has left */
+	bool more;    /* events, that the last look has left */
+	int reads_ms; /* how long the next look may take */
 	TimestampTz next_load;
 	TimestampTz next_secrets;
 	TimestampTz next_tell; /* of secrets that cannot sign */
@@ -106,17 +103,13 @@ typedef struct Sender
 } Sender;
 
 static Sender sender;
-static int disable_after = 3 * DAY_S;
 static int max_age = 3 * DAY_S;
 
 void
 pgw_webhooks_init(void)
 {
 	pgw_endpoints_init();
-	DefineCustomIntVariable(
-		"pgw.webhook_disable_after",
-		"How long an endpoint of webhooks may fail, without one success, until it is disabled.",
-		NULL, &disable_after, 3 * DAY_S, 60, 30 * DAY_S, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	pgw_results_settings();
 	DefineCustomIntVariable("pgw.webhook_deliveries_max_age",
 							"How long a webhook's row is kept once it is delivered or given up.",
 							NULL, &max_age, 3 * DAY_S, 60, 365 * DAY_S, PGC_SIGHUP, GUC_UNIT_S,
@@ -185,77 +178,7 @@ may_work(void)
 	return !pgw_exchange_config_is_changing();
 }
 
-/* ---------------------------------------------------------------- results */
-
-static double
-random_fraction(void)
-{
-	return pg_prng_double(&pg_global_prng_state);
-}
-
-/* Nothing was sent, by no fault of the endpoint's: it does not count. */
-static void
-put_off(PgwDelivery *d, TimestampTz now, const char *error)
-{
-	d->attempts--;
-	d->next = PGW_WEBHOOK_AGAIN;
-	d->again_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
-	strlcpy(d->error, error, sizeof(d->error));
-}
-
-static void
-tell_of(PgwWebhookEndpoint *e, const char *kind, const char *what)
-{
-	char message[256];
-
-	snprintf(message, sizeof(message), "webhooks to \"%s\": %s", e->name, what);
-	pgw_alert(kind, e->name, NULL, NULL, NULL, message);
-}
-
-static void
-endpoint_failed(PgwWebhookEndpoint *e, PgwDelivery *d, TimestampTz now, int retry_after_s)
-{
-	bool failing = e->health.failing_since != 0;
-
-	pgw_webhook_failed(&e->health, now / 1000, retry_after_s, random_fraction());
-	e->health_changed |= !failing;
-	if (e->health.failures == PGW_WEBHOOK_TRIAL_AFTER)
-		tell_of(e, "webhook_failing", "ten in a row were not taken");
-	if (d->next == PGW_WEBHOOK_GIVEN_UP)
-		tell_of(e, "webhook_undelivered", "a message was given up after its last attempt");
-	if (d->next == PGW_WEBHOOK_GONE)
-		e->disable_because = "it has answered 410 Gone";
-	else if (pgw_webhook_failed_for(&e->health, now / 1000, (int64) disable_after * 1000))
-		e->disable_because = "it has failed for longer than pgw.webhook_disable_after";
-}
-
-static void
-judge(PgwDelivery *d, const PgwHttpDone *done, TimestampTz now)
-{
-	PgwWebhookEndpoint *e = d->endpoint;
-	int retry_after_s = pgw_retry_after_read(done->retry_after, PGW_WEBHOOK_RETRY_AFTER_S);
-
-	d->ended_at = now;
-	if (done->our_fault)
-	{
-		put_off(d, now, done->error);
-		return;
-	}
-	/* a status is the answer, whatever becomes of the body, of which nothing is wanted */
-	d->status = done->status >= 200 ? done->status : 0;
-	if (d->status == 0)
-		strlcpy(d->error, done->error != NULL ? done->error : "no answer", sizeof(d->error));
-	d->next = pgw_webhook_judge(d->status, d->attempts);
-	d->again_at = TimestampTzPlusMilliseconds(
-		now, pgw_webhook_delay_ms(d->attempts, retry_after_s, random_fraction()));
-	if (d->next == PGW_WEBHOOK_DELIVERED)
-	{
-		e->health_changed |= e->health.failing_since != 0;
-		pgw_webhook_succeeded(&e->health);
-	}
-	else
-		endpoint_failed(e, d, now, retry_after_s);
-}
+/* ---------------------------------------------------------------- what has come */
 
 static void
 take_results(void)
@@ -272,64 +195,10 @@ take_results(void)
 		INSTR_TIME_SUBTRACT(took, d->started);
 		d->ms = (int) Min(INSTR_TIME_GET_MILLISEC(took), 3600000.0);
 		d->transfer = NULL;
-		judge(d, &done, pgw_now());
-		pgw_http_release(done.handle);
 		dlist_delete(&d->node);
-		dlist_push_tail(&sender.results, &d->node);
-		if (sender.nresults++ == 0)
-			sender.first_result = GetCurrentTimestamp();
+		pgw_results_judge(d, &done);
+		pgw_http_release(done.handle);
 	}
-}
-
-static void
-delivery_free(PgwDelivery *d)
-{
-	if (d->payload != NULL)
-		pfree(d->payload);
-	pfree(d);
-}
-
-static void
-free_all(dlist_head *list)
-{
-	while (!dlist_is_empty(list))
-		delivery_free(dlist_container(PgwDelivery, node, dlist_pop_head_node(list)));
-}
-
-/* They are written. */
-static void
-results_are_written(void)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &sender.results)
-	{
-		PgwDelivery *d = dlist_container(PgwDelivery, node, iter.cur);
-
-		d->endpoint->in_flight--;
-		sender.nsending--;
-		dlist_delete(iter.cur);
-		delivery_free(d);
-	}
-	sender.nresults = 0;
-}
-
-static void
-endpoints_are_written(void)
-{
-	dlist_iter iter;
-
-	dlist_foreach(iter, pgw_endpoints())
-	{
-		PgwWebhookEndpoint *e = dlist_container(PgwWebhookEndpoint, node, iter.cur);
-
-		e->health_changed = false;
-		if (e->disable_because == NULL || !e->enabled)
-			continue;
-		e->enabled = false;
-		tell_of(e, "webhook_disabled", e->disable_because);
-	}
-	pgw_endpoints_forget();
 }
 
 /* ---------------------------------------------------------------- one transaction of the queue */
@@ -344,52 +213,35 @@ places(PgwWebhookEndpoint *e, TimestampTz now)
 	int own = pgw_webhook_places(&e->health, now / 1000, in_flight, e->max_in_flight);
 	int n = 0;
 
-	if (!e->enabled || e->secret_fault != NULL)
+	if (!e->enabled || e->secret_fault != NULL || e->disable_because != NULL)
 		return 0;
 	while (n < own && pgw_share_allows(in_flight + n, in_all - sender.nsending - n, alone))
 		n++;
 	return n;
 }
 
-typedef struct QueueTurn
+typedef struct Loading
 {
 	TimestampTz now;
 	dlist_head loaded;
-} QueueTurn;
-
-static void
-queue_turn(void *arg)
-{
-	QueueTurn *t = arg;
-	dlist_iter iter;
-
-	free_all(&t->loaded); /* of a try that was rolled back */
-	pgw_queue_rows_record(&sender.results, t->now);
-	dlist_foreach(iter, pgw_endpoints())
-	{
-		PgwWebhookEndpoint *e = dlist_container(PgwWebhookEndpoint, node, iter.cur);
-
-		/* of one that is disabled already, what comes in late says nothing new */
-		if (e->enabled && (e->health_changed || e->disable_because != NULL))
-			pgw_queue_rows_endpoint(e, t->now);
-	}
-}
+} Loading;
 
 /* After the results' transaction, as it frees their places. */
 static void
 load(void *arg)
 {
-	QueueTurn *t = arg;
+	Loading *t = arg;
 	dlist_iter iter;
 
-	free_all(&t->loaded);
+	pgw_deliveries_free(&t->loaded); /* of a try that was rolled back */
 	dlist_foreach(iter, pgw_endpoints())
 	{
 		PgwWebhookEndpoint *e = dlist_container(PgwWebhookEndpoint, node, iter.cur);
 		int most = places(e, t->now);
 
 		if (most > 0)
-			pgw_queue_rows_load(e, t->now, most, &sender.sending, TopMemoryContext, &t->loaded);
+			pgw_queue_rows_load(e, t->now, most, &sender.sending, pgw_results_unwritten(),
+								TopMemoryContext, &t->loaded);
 	}
 }
 
@@ -444,11 +296,7 @@ send_one(PgwDelivery *d)
 		dlist_push_tail(&sender.sending, &d->node);
 		return;
 	}
-	d->ended_at = pgw_now();
-	put_off(d, d->ended_at, error);
-	dlist_push_tail(&sender.results, &d->node);
-	if (sender.nresults++ == 0)
-		sender.first_result = GetCurrentTimestamp();
+	pgw_results_put_off(d, error);
 }
 
 static void
@@ -478,18 +326,38 @@ read_events(void *arg)
 	*(int *) arg = pgw_webhooks_queue_events(READ_MOST);
 }
 
+/*
+ * After a very long transaction all events since its beginning are looked through once: each try
+ * that was too short is followed by a longer one.  Nothing is under way meanwhile, whose answer
+ * nobody would take.
+ */
+static bool
+reads_for_long(void)
+{
+	return sender.reads_ms > READS_MS;
+}
+
 /* Flushed: what is told is not undone by a crash. */
 static void
 read_turn(TimestampTz now)
 {
 	int n = 0;
+	int sqlstate = 0;
 
-	if (!sender.more && !pgw_is_due(sender.next_read, now, READ_MS))
+	if ((!sender.more && !pgw_is_due(sender.next_read, now, READ_MS)) ||
+		(reads_for_long() && sender.nsending > 0))
 		return;
 	sender.more = false;
 	sender.next_read = TimestampTzPlusMilliseconds(now, READ_MS);
-	if (!committed(pgw_batch_transaction(read_events, &n, true, NULL), now))
+	if (committed(pgw_batch_transaction_within(sender.reads_ms, read_events, &n, true, &sqlstate),
+				  now))
+		sender.reads_ms = READS_MS;
+	else
+	{
 		sender.checked = false; /* the consumer may be gone, and is made again */
+		if (sqlstate == ERRCODE_QUERY_CANCELED && !PGW_MUTATED(WEBHOOK_LONG_READ))
+			sender.reads_ms = Min(sender.reads_ms * 4, READS_MOST_MS);
+	}
 	if (n == 0)
 		return;
 	sender.next_load = now;
@@ -497,37 +365,27 @@ read_turn(TimestampTz now)
 	PGW_DEBUG_POINT("webhooks_queued");
 }
 
-/* Enough of them, or the first has waited long enough. */
-static bool
-results_are_due(void)
-{
-	return sender.nresults >= RESULTS_MANY ||
-		   (sender.nresults > 0 &&
-			TimestampDifferenceExceeds(sender.first_result, GetCurrentTimestamp(), RESULTS_MS));
-}
-
 static void
 queue_turns(TimestampTz now)
 {
-	QueueTurn t = {.now = now};
+	Loading t = {.now = now};
 	bool load_due = pgw_is_due(sender.next_load, now, IDLE_MS);
+	int written = 0;
 
 	dlist_init(&t.loaded);
-	/* also before each look: whose result is not written is still due in the table */
-	if (results_are_due() || (load_due && sender.nresults > 0))
-	{
-		if (!committed(pgw_batch_transaction(queue_turn, &t, false, NULL), now))
-			return;
-		results_are_written();
-		endpoints_are_written();
-	}
-	else if (!load_due)
+	/* also before each look, as that gives back their places */
+	if (pgw_results_are_due() || load_due)
+		written = pgw_results_write(now);
+	sender.nsending -= written;
+	if (!load_due && written == 0)
 		return;
 	sender.next_load = TimestampTzPlusMilliseconds(now, IDLE_MS);
+	if (reads_for_long())
+		return;
 	if (committed(pgw_batch_transaction(load, &t, false, NULL), now))
 		send_all(&t.loaded);
 	else
-		free_all(&t.loaded);
+		pgw_deliveries_free(&t.loaded);
 }
 
 static void
@@ -540,6 +398,30 @@ forget(void *arg)
 }
 
 static void
+write_secret_fault(void *arg)
+{
+	PgwWebhookEndpoint *e = arg;
+
+	pgw_queue_rows_secret(e->name, e->secret_fault);
+}
+
+/* For people who ask why nothing is sent. */
+static void
+write_secret_faults(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, pgw_endpoints())
+	{
+		PgwWebhookEndpoint *e = dlist_container(PgwWebhookEndpoint, node, iter.cur);
+
+		if (e->enabled && !e->fault_written)
+			e->fault_written =
+				pgw_batch_transaction(write_secret_fault, e, false, NULL) == PGW_BATCH_DONE;
+	}
+}
+
+static void
 tell_of_secrets(void)
 {
 	dlist_iter iter;
@@ -549,7 +431,7 @@ tell_of_secrets(void)
 		PgwWebhookEndpoint *e = dlist_container(PgwWebhookEndpoint, node, iter.cur);
 
 		if (e->enabled && e->secret_fault != NULL)
-			tell_of(e, "webhook_failing", e->secret_fault);
+			pgw_endpoint_tell(e, "webhook_failing", e->secret_fault);
 	}
 }
 
@@ -563,6 +445,7 @@ housekeeping(TimestampTz now)
 		sender.next_secrets = TimestampTzPlusMilliseconds(now, SECRETS_MS);
 		if (pgw_endpoints_watch_secrets())
 			sender.next_tell = now;
+		write_secret_faults();
 	}
 	if (pgw_is_due(sender.next_tell, now, TELL_MS))
 	{
@@ -589,6 +472,7 @@ turn(void)
 		ProcessConfigFile(PGC_SIGHUP);
 	}
 	take_results();
+	pgw_metrics_webhooks_turned();
 	if (!pgw_is_due(sender.not_before, now, RETRY_MS) || !may_work())
 		return;
 	read_turn(now);
@@ -601,10 +485,11 @@ static long
 timeout_ms(void)
 {
 	long http = pgw_http_timeout_ms();
+	long results = pgw_results_wait_ms();
 	long ms = READ_MS;
 
-	if (sender.nresults > 0)
-		ms = RESULTS_MS;
+	if (results >= 0)
+		ms = results;
 	if (sender.more)
 		ms = 0;
 	if (!sender.checked || pgw_exchange_config_is_changing())
@@ -639,7 +524,8 @@ start(Oid dboid)
 	be_the_only_one();
 	pgw_http_init();
 	dlist_init(&sender.sending);
-	dlist_init(&sender.results);
+	pgw_results_init();
+	sender.reads_ms = READS_MS;
 	sender.turn =
 		AllocSetContextCreate(TopMemoryContext, "pgw webhooks turn", ALLOCSET_DEFAULT_SIZES);
 	sender.events = pgw_create_wait_event_set(3);

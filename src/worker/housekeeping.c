@@ -146,6 +146,24 @@ learn_of_readers(PgwHousekeeping *h, TimestampTz now)
 	(void) pgw_batch_transaction(learn_fence, NULL, false, NULL);
 }
 
+static void
+forget_late(void *arg)
+{
+	*(int *) arg = pgw_late_events_forget(FORGET_MOST);
+}
+
+static void
+forget_late_events(PgwHousekeeping *h, TimestampTz now)
+{
+	int n = 0;
+
+	if (pgw_event_fence() == PGW_FENCE_UNKNOWN || !pgw_is_due(h->next_late, now, FORGET_MS))
+		return;
+	h->next_late = TimestampTzPlusMilliseconds(now, FORGET_MS);
+	if (pgw_batch_transaction(forget_late, &n, false, NULL) == PGW_BATCH_DONE && n == FORGET_MOST)
+		h->next_late = TimestampTzPlusMilliseconds(now, FORGET_MORE_MS);
+}
+
 /* ---------------------------------------------------------------- old notifications */
 
 typedef struct Forgetting
@@ -236,6 +254,7 @@ pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 		(void) pgw_batch_transaction(pgw_tables_watch, NULL, false, NULL);
 	}
 	learn_of_readers(h, now);
+	forget_late_events(h, now);
 	visit_waiting(h, now);
 	ensure_partitions(h, now);
 	keep_bank_health(h, now);

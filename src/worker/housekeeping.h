@@ -19,6 +19,7 @@ typedef struct PgwHousekeeping
 	TimestampTz next_evidence; /* of notifications that wait to be taken */
 	TimestampTz next_refused;  /* was much refused? */
 	TimestampTz next_fence;    /* what readers of events rely on could not be read yet */
+	TimestampTz next_late;     /* of events that are listed for nobody */
 	TimestampTz next_watch;    /* can calls have the tables that they need? */
 } PgwHousekeeping;
 

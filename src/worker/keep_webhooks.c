@@ -3,7 +3,8 @@
  *
  * Owns: its handle, and whether an endpoint is enabled, as of a generation of the configuration.
  * It ends with this worker, however that ends, so that it never stands in the way of who wants the
- * database empty, and never sends from one that the worker has not looked at.
+ * database empty, and never sends from one that the worker has not looked at.  It gives up its slot
+ * of max_worker_processes where another database's worker has none: payments come first.
  */
 #include "postgres.h"
 
@@ -19,6 +20,7 @@
 #include "database/statements.h"
 #include "database/table_locks.h"
 #include "exchange/config_generation.h"
+#include "exchange/worker_entries.h"
 #include "worker/keep_webhooks.h"
 
 #define FIRST_RETRY_MS 1000 /* doubled at each end ... */
@@ -100,6 +102,22 @@ reap(TimestampTz now)
 }
 
 static void
+complain(TimestampTz now)
+{
+	if (!pgw_is_due(complained_at, now, COMPLAIN_MS))
+		return;
+	complained_at = TimestampTzPlusMilliseconds(now, COMPLAIN_MS);
+	ereport(
+		LOG,
+		(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+		 errmsg("pgw: no background worker slot is free for the webhooks of database %u",
+				MyDatabaseId),
+		 errhint(
+			 "Increase max_worker_processes (now %d): one more for each database that has endpoints of webhooks.",
+			 max_worker_processes)));
+}
+
+static void
 start(TimestampTz now)
 {
 	static bool registered = false;
@@ -114,27 +132,23 @@ start(TimestampTz now)
 	if (handle != NULL)
 		return;
 	next_start = TimestampTzPlusMilliseconds(now, LONGEST_RETRY_MS / 12);
-	if (!pgw_is_due(complained_at, now, COMPLAIN_MS))
-		return;
-	complained_at = TimestampTzPlusMilliseconds(now, COMPLAIN_MS);
-	ereport(
-		LOG,
-		(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-		 errmsg("pgw: no background worker slot is free for the webhooks of database %u",
-				MyDatabaseId),
-		 errhint(
-			 "Increase max_worker_processes (now %d): one more for each database that has endpoints of webhooks.",
-			 max_worker_processes)));
+	complain(now);
 }
 
 void
 pgw_webhooks_turn(bool may_send, TimestampTz now)
 {
+	bool gives_way = pgw_exchange_lacks_slots() && !PGW_MUTATED(WEBHOOK_SLOT);
+
 	reap(now);
 	if (may_send)
 		look_for_endpoints();
-	if (!may_send)
+	if (!may_send || gives_way)
 		end();
-	else if (wanted && handle == NULL && pgw_is_due(next_start, now, LONGEST_RETRY_MS))
+	if (!may_send || !wanted || handle != NULL)
+		return;
+	if (gives_way)
+		complain(now);
+	else if (pgw_is_due(next_start, now, LONGEST_RETRY_MS))
 		start(now);
 }

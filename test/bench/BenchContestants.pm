@@ -134,6 +134,8 @@ my %contestants = (
 	beside => { letter => 'b', script => $next . 'SELECT pgw.process_payment(' . id_of('b') . ", 1234, 'EUR', 'tok_ok');\n" },
 	notified => { letter => 'q', script => $next . 'SELECT pgw.process_payment(' . id_of('q') . ", 1234, 'EUR', 'tok_ok');\n" },
 	forged => { letter => 'f', script => $next . 'SELECT pgw.process_payment(' . id_of('f') . ", 1234, 'EUR', 'tok_ok');\n" },
+	told => { letter => 't', script => $next . 'SELECT pgw.process_payment(' . id_of('t') . ", 1234, 'EUR', 'tok_ok');\n" },
+	deaf => { letter => 'd', script => $next . 'SELECT pgw.process_payment(' . id_of('d') . ", 1234, 'EUR', 'tok_ok');\n" },
 	replay => { script => "\\set i random(1, 1000)\nSELECT status, replayed FROM pgw.process_payment('known' || :i::int, 1234, 'EUR', 'tok_ok');\n" },
 	select => { script => "\\set i random(1, 1000)\nSELECT payment_id, status, captured_amount FROM pgw.payments WHERE client_request_id = 'known' || :i::int AND merchant = 'default';\n" },
 	# for the smoke run: what does not finish its payments must be noticed

@@ -4,9 +4,11 @@
 #
 # ONLY takes names, name@clients, and name@clients@ms with the bank's delay, which need not be in the list below.
 # beside: process, while so many submitted payments wait for another bank, which is slow.  notified, forged: process, while a bank sends a thousand notifications a second, or somebody else does.
+# told, deaf: process, while an endpoint of webhooks takes a message for each payment, or two take none.
 use strict;
 use warnings;
 use BenchContestants;
+use BenchHooks;
 use BenchNotices;
 use BenchPlot;
 use BenchRun;
@@ -23,7 +25,7 @@ my @contestants = (
 	[ limit2 => 1, 0 ], [ peer => 1, 0 ], [ process => 1, 0 ],
 	[ limit2 => 8, 0 ], [ peer => 8, 0 ], [ process => 8, 0 ], [ submit => 8, 0 ],
 	[ limit100 => 8, 0 ], [ peer100 => 8, 0 ], [ submit100 => 8, 0 ], [ process100 => 8, 0 ],
-	[ limit2 => 64, 0 ], [ peer => 64, 0 ], [ process => 64, 0 ], [ submit => 64, 0 ], [ beside => 64, 0 ], [ notified => 64, 0 ], [ forged => 64, 0 ],
+	[ limit2 => 64, 0 ], [ peer => 64, 0 ], [ process => 64, 0 ], [ submit => 64, 0 ], [ beside => 64, 0 ], [ notified => 64, 0 ], [ forged => 64, 0 ], [ told => 64, 0 ], [ deaf => 64, 0 ],
 	[ peer => 64, 50 ], [ process => 64, 50 ], [ submit => 64, 50 ],
 	[ limit2 => 256, 0 ], [ peer => 256, 0 ], [ process => 256, 0 ],
 	[ peer => 256, 50 ], [ process => 256, 50 ],
@@ -58,12 +60,15 @@ for my $round (1 .. $p{rounds})
 	{
 		backlog_up($p{backlog}) if $c->[0] eq 'beside';
 		my $notices = $c->[0] =~ /^(?:notified|forged)$/ ? notices_up($c->[0] eq 'forged', $p{warmup} + $p{seconds}) : undef;
+		my $hooks = $c->[0] =~ /^(?:told|deaf)$/ ? hooks_up($c->[0] eq 'deaf') : undef;
 		my $r = measure(@$c, $p{warmup}, $p{seconds});
+		$r->{hooks} = hooks_down($hooks) if $hooks;
 		$r->{notices} = notices_down($notices) if $notices;
 		backlog_down() if $c->[0] eq 'beside';
 		push @{ $results{"@$c"} }, $r;
 		printf "round %d  %-10s %4d clients, bank %2d ms: %8.0f/s  p50 %7.2f  p99 %8.2f ms  drain %4.1f s  server %5.0f µs\n", $round, @$c, map { $_ // 0 } @$r{qw(throughput p50_ms p99_ms drain_s server_us)};
 		printf "         %d notifications, %.0f/s, none lost: p50 %.2f  p99 %.2f ms\n", @{ $r->{notices} }{qw(sent rate p50_ms p99_ms)} if $r->{notices};
+		printf "         webhooks: %d taken, %d not; %.0f/s once the payments were over\n", map { $_ // 0 } @{ $r->{hooks} }{qw(delivered waiting rate)} if $r->{hooks};
 	}
 }
 
@@ -93,7 +98,7 @@ for my $c (@contestants)
 		$m{ratio_to_limit100} = ratio($c, 'limit100', $clients, 0) if $name =~ /100$/;
 	}
 	# what a backlog at another bank costs
-	$m{ratio_to_alone} = ratio($c, 'process', $clients, $delay) if $name =~ /^(?:beside|notified|forged)$/;
+	$m{ratio_to_alone} = ratio($c, 'process', $clients, $delay) if $name =~ /^(?:beside|notified|forged|told|deaf)$/;
 	$m{notices} = $r[0]{notices};
 	push @rows, \%m;
 }
@@ -111,7 +116,7 @@ print "\n| " . join(' | ', map { $_->[0] } @columns) . " |\n" . '|---' x @column
 for my $row (@rows) { print '| ' . join(' | ', map { shown($_->[1], $row->{ $_->[2] }) } @columns) . " |\n" }
 for (@rows)
 {
-	my $beside = $_->{notices} ? ($_->{name} eq 'forged' ? 'forged' : 'signed') . ' notifications' : "$p{backlog} submitted payments that wait for a slow bank";
+	my $beside = $_->{name} eq 'told' ? 'an endpoint of webhooks' : $_->{name} eq 'deaf' ? 'two endpoints of webhooks that take nothing' : $_->{notices} ? ($_->{name} eq 'forged' ? 'forged' : 'signed') . ' notifications' : "$p{backlog} submitted payments that wait for a slow bank";
 	printf "\nbeside %s: %.2f of the throughput without them\n", $beside, $_->{ratio_to_alone} if defined $_->{ratio_to_alone};
 	printf "\n%s, %d clients: %.2f of limit100\n", @$_{qw(name concurrency ratio_to_limit100)} if defined $_->{ratio_to_limit100} && $_->{name} ne 'limit100';
 }

@@ -3,6 +3,7 @@
 #   my $r = receiver_start();                     { pid, port, url, log, mode }
 #   receiver_mode($r, '500');                     ok, a status, slow (no answer), close (none, and the connection is closed), redirect, body (an endless one)
 #   for (received($r)) { $_->{headers}, $_->{body}, $_->{document} }
+#   my $r = receiver_start(certificates());       by TLS; $r->{certificate} = 'renewed', 'stranger' (of another authority) or 'good' counts from receiver_again() on
 #
 # A signature is checked by what Perl has of HMAC, as the specification writes it, and not by anything of pgw's.
 package PgwWebhookReceiver;
@@ -18,7 +19,7 @@ use MIME::Base64;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(receiver_start receiver_again receiver_stop receiver_mode received is_signed_by $WEBHOOK_KEY $WEBHOOK_NEW_KEY endpoint_sql);
+our @EXPORT = qw(certificates receiver_start receiver_again receiver_stop receiver_mode received is_signed_by $WEBHOOK_KEY $WEBHOOK_NEW_KEY endpoint_sql);
 
 our $WEBHOOK_KEY = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 our $WEBHOOK_NEW_KEY = 'whsec_' . encode_base64('another key, of 32 bytes exactly', '');
@@ -31,6 +32,40 @@ sub mode_of
 	my $mode = slurp_file($r->{mode});
 	chomp $mode;
 	return $mode;
+}
+
+# A folder with keys and certificates of 127.0.0.1: ours.pem is the authority of "good" and "renewed", and not of "stranger".
+sub certificates
+{
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $openssl = sub { system("cd '$dir' && openssl @_ >/dev/null 2>&1") == 0 or die "openssl @_" };
+	my $key = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes';
+	$openssl->("req -x509 $key -keyout $_.key -out $_.pem -days 2 -subj /CN=$_") for qw(ours another);
+	append_to_file("$dir/name", "subjectAltName=IP:127.0.0.1\n");
+	for ([qw(good ours)], [qw(renewed ours)], [qw(stranger another)])
+	{
+		my ($name, $by) = @$_;
+		$openssl->("req $key -keyout $name.key -out $name.csr -subj /CN=$name");
+		$openssl->("x509 -req -in $name.csr -CA $by.pem -CAkey $by.key -CAcreateserial -out $name.pem -days 2 -extfile name");
+	}
+	return $dir;
+}
+
+# false: it does not take our certificate
+sub begin_tls
+{
+	my ($r, $c) = @_;
+	require IO::Socket::SSL;
+	return IO::Socket::SSL->start_SSL($c, SSL_server => 1, Timeout => 5, SSL_cert_file => "$r->{tls}/$r->{certificate}.pem", SSL_key_file => "$r->{tls}/$r->{certificate}.key");
+}
+
+# What has come; of TLS all that was decrypted, of which select() would not tell. false: it is closed
+sub take_in
+{
+	my ($r, $c, $buffer) = @_;
+	my $got = sysread $c, $$buffer, 65536, length $$buffer;
+	sysread $c, $$buffer, 65536, length $$buffer while $got && $r->{tls} && $c->pending;
+	return $got;
 }
 
 # One whole request out of what has come; undef: there is more to come.
@@ -75,12 +110,12 @@ sub serve
 			if ($c == $listener)
 			{
 				my $new = $listener->accept or next;
+				if ($r->{tls} && !begin_tls($r, $new)) { close $new; next }
 				$select->add($new);
 				$buffer{$new} = '';
 				next;
 			}
-			my $got = sysread $c, $buffer{$c}, 65536, length $buffer{$c};
-			my $open = $got;
+			my $open = take_in($r, $c, \$buffer{$c});
 			while ($open && (my $request = take_request(\$buffer{$c})))
 			{
 				print $log encode_json({ %$request, mode => $mode, at => time }), "\n";
@@ -102,7 +137,7 @@ sub run
 	my $listener;
 	wait_until(sub { $listener = IO::Socket::INET->new(Listen => 200, ReuseAddr => 1, LocalAddr => '127.0.0.1', $r->{port} ? (LocalPort => $r->{port}) : ()) }, 20) or die $!;
 	$r->{port} = $listener->sockport;
-	$r->{url} = "http://127.0.0.1:$r->{port}/hook";
+	$r->{url} = ($r->{tls} ? 'https' : 'http') . "://127.0.0.1:$r->{port}/hook";
 	$r->{pid} = child_process(sub { serve($r, $listener) });
 	close $listener;
 	return $r;
@@ -110,8 +145,9 @@ sub run
 
 sub receiver_start
 {
+	my ($tls) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir();
-	my $r = { log => "$dir/log", mode => "$dir/mode" };
+	my $r = { log => "$dir/log", mode => "$dir/mode", tls => $tls, certificate => 'good' };
 	append_to_file($r->{log}, '');
 	receiver_mode($r, 'ok');
 	push @receivers, $r;

@@ -17,7 +17,7 @@ FROM pgw.metrics m;
 SELECT is((SELECT count(*) FROM public.families), (SELECT count(DISTINCT name) FROM public.families), 'each metric is described once');
 SELECT is_empty('SELECT name FROM public.present EXCEPT SELECT name FROM public.families', 'each that is there is described');
 -- the others begin with the first event, or are of a server that has loaded the library
-SELECT is_empty($$SELECT name FROM public.families WHERE type = 'gauge' AND name !~ '^pgw_(bank_|connections|draining|worker_last|state_file|quotas)' AND current_setting('shared_preload_libraries') ~ 'pgw'
+SELECT is_empty($$SELECT name FROM public.families WHERE type = 'gauge' AND name !~ '^pgw_(bank_|connections|draining|worker_last|state_file|quotas|webhooks_|event_consumer)' AND current_setting('shared_preload_libraries') ~ 'pgw'
 	EXCEPT SELECT name FROM public.present$$, 'each gauge is there, but for those of something that is not');
 SELECT is_empty($$SELECT name FROM public.families WHERE (type = 'counter') <> (name ~ '_total$') OR help !~ '^[A-Z0-9].*\.$' OR help ~ '[\\"]'$$, 'counters end in _total, and help is a sentence');
 

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use PgwRestore;
+use PgwSession;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -45,6 +46,12 @@ is(paid($standby, 'postgres', 'promoted'), 'captured', 'and pays at once');
 $standby->restart;
 ok(wait_worker($standby, 'postgres'), 'a restart');
 is(paid($standby, 'postgres', 'restarted'), 'captured', 'is no reason to pause');
+# an event that is no webhook yet when the server is stopped
+$standby->safe_psql('postgres', "INSERT INTO pgw.webhook_endpoints (endpoint, url, secret) VALUES ('shop', 'http://127.0.0.1:1/', 'bank')");
+my $holder = PgwSession->new($standby);
+$holder->query('BEGIN');
+$holder->query('LOCK TABLE pgw.event_consumers');
+is(paid($standby, 'postgres', 'told later'), 'captured', 'a payment whose event nobody reads');
 $standby->stop('fast');
 
 # --- pg_upgrade: new system identifier, the same files.
@@ -57,6 +64,7 @@ $upgraded->start;
 ok(wait_worker($upgraded, 'postgres'), 'the upgraded cluster has its worker');
 stays_paused($upgraded, $bank, 'postgres', 'upgraded');
 is_resumed($upgraded, 'postgres', 0, 'upgraded');
+ok($upgraded->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.webhook_queue WHERE payload ~ 'told later'"), 'what was no webhook yet becomes one');
 
 charged_once_each($bank);
 $upgraded->stop('fast');

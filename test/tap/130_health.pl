@@ -56,6 +56,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		tables
 		transaction_ids
 		version
+		webhooks
 		worker
 		worker_mode
 		writes

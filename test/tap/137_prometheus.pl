@@ -7,6 +7,7 @@ use JSON::PP;
 use PgwMonitoring;
 use PgwPrometheus;
 use PgwTest;
+use PgwWebhookReceiver;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -17,6 +18,9 @@ my ($node, $bank) = monitored_node('prometheus');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a)) }
+
+secret_file($node, 'hook', $WEBHOOK_KEY);
+sql(endpoint_sql('shop', receiver_start()));
 
 my $round = 0;
 sub load

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = pgw_node('stream', debug => 1, conf => "fsync = off\nrestart_after_crash = on\nmax_prepared_transactions = 20\npgw.compensation_delay = 0\n");
+my $node = pgw_node('stream', debug => 1, conf => "fsync = off\nrestart_after_crash = on\nmax_prepared_transactions = 20\nwal_level = replica\nmax_wal_senders = 2\npgw.compensation_delay = 0\n");
 pgw_setup($node);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %o) = @_; return 'SELECT status FROM ' . pay_sql($o{by} // 'process_payment', client_request_id => $id, bank => 'test') }
@@ -146,6 +146,27 @@ part($node, 'late events', sub {
 		sql('SELECT count(*) FROM pgw.late_events') == 0 }, 20), 'what all have read is listed no more');
 });
 
+part($node, 'nobody reads', sub {
+	sql("SELECT pgw.drop_event_consumer(consumer) FROM pgw.event_consumers; INSERT INTO pgw.late_events VALUES ('3', gen_random_uuid(), 1)");
+	move_clock($node, 3700);
+	ok(wait_until(sub { sql('SELECT count(*) FROM pgw.late_events') eq '0' }, 30), 'what is listed for nobody goes');
+	move_clock($node, 0);
+});
+
+part($node, 'a standby that is away', sub {
+	my $r = PgwEventReader->new($node, 'away');
+	sql(pay('away'));
+	change_settings($node, synchronous_standby_names => 'nobody');
+	my $call = psql_start($node, "SET application_name = 'waits'; BEGIN; SELECT event_type FROM pgw.read_events('away'); ROLLBACK");
+	ok(wait_until(sub { sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event = 'SyncRep'") eq 't' }, 30), 'a read waits for a standby, and is cancelled');
+	$call->{h}->finish;
+	like($call->{err}, qr/not known to be at a synchronous standby/, 'it fails');
+	unlike($call->{out}, qr/Transaction/, 'and hands out nothing');
+	change_settings($node, synchronous_standby_names => undef);
+	$r->drain;
+	is($r->faults('away'), '', 'the next one gets all of it');
+});
+
 part($node, 'purged meanwhile', sub {
 	my $r = PgwEventReader->new($node, 'purged');
 	old_attempt($r, 'p 1');
@@ -213,6 +234,9 @@ part($node, 'who may', sub {
 	sql("INSERT INTO pgw.merchants (merchant) VALUES ('shop'); CREATE ROLE aud LOGIN; CREATE ROLE cli LOGIN; CREATE ROLE other LOGIN;
 		SELECT pgw.grant_access('aud', 'auditor', 'shop'), pgw.grant_access('cli', 'client'), pgw.grant_access('other', 'auditor')");
 	my $as = sub { my ($role, $sql) = @_; my ($rc, $out, $err) = $node->psql('postgres', $sql, extra_params => [ '-U', $role ]); return $rc == 0 ? $out : $err };
+	like($as->('other', "SELECT pgw.create_event_consumer('pgw.webhooks')"), qr/"consumer".*begins with/, 'names of pgw\'s own are not for operators and auditors');
+	like($as->('other', "SELECT pgw.create_event_consumer(E'a\\nb')"), qr/"consumer".*control characters/, 'nor are those that no log could show');
+	like($as->('other', "SELECT pgw.create_event_consumer('o', alert_after => '$_')"), qr/"alert_after".*between/, "nor is it warned after $_") for '-1 s', '20 years';
 	like($as->('cli', "SELECT pgw.create_event_consumer('cli')"), qr/permission denied/, 'a client reads no events');
 	like($as->('aud', "SELECT pgw.create_event_consumer('aud')"), qr/permission denied for the events of all merchants/, 'an auditor of one merchant not those of all');
 	is($as->('aud', "SELECT pgw.create_event_consumer('aud', merchant => 'shop')"), '', 'but his');

@@ -296,7 +296,12 @@ typedef enum PgwMutant
 	METHOD_FITS,        /* a look-up may change something, and a GET may move money */
 	WEBHOOK_ADDRESS,    /* webhooks may go to any address */
 	WEBHOOK_ORDER,      /* of one payment several are under way at once */
-	WEBHOOK_COPY        /* they are sent from a copy, too */
+	WEBHOOK_COPY,       /* they are sent from a copy, too */
+	/* what sends them keeps its slot while another database's worker has none */
+	WEBHOOK_SLOT,
+	WEBHOOK_ROW_HELD,  /* a row that somebody holds keeps all results from being written */
+	WEBHOOK_LONG_READ, /* a look at the events has the same time however often it was too short */
+	READ_UNREPLICATED  /* a cancelled wait for a standby hands the events out all the same */
 } PgwMutant;
 
 #ifdef PGW_MUTANTS
