@@ -36,6 +36,12 @@ $origin->backup('standby');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($origin, 'standby', has_streaming => 1);
 $standby->start;
+# an event that is no webhook yet when the server is stopped
+$origin->safe_psql('postgres', "INSERT INTO pgw.webhook_endpoints (endpoint, url, secret) VALUES ('shop', 'http://127.0.0.1:1/', 'bank')");
+my $holder = PgwSession->new($origin);
+$holder->query('BEGIN');
+$holder->query('LOCK TABLE pgw.event_consumers');
+is(paid($origin, 'postgres', 'told later'), 'captured', 'a payment whose event nobody reads');
 $origin->wait_for_catchup($standby);
 # What pg_upgrade loads to see whether it is there it does not look for beside the extension, from 18 on; nothing but a test has pgw elsewhere.
 $origin->safe_psql('postgres', q{UPDATE pg_proc SET probin = 'pgw' WHERE probin = '$libdir/pgw'}) if $ENV{PGW_CONF} =~ /^extension_control_path/m;
@@ -46,12 +52,6 @@ is(paid($standby, 'postgres', 'promoted'), 'captured', 'and pays at once');
 $standby->restart;
 ok(wait_worker($standby, 'postgres'), 'a restart');
 is(paid($standby, 'postgres', 'restarted'), 'captured', 'is no reason to pause');
-# an event that is no webhook yet when the server is stopped
-$standby->safe_psql('postgres', "INSERT INTO pgw.webhook_endpoints (endpoint, url, secret) VALUES ('shop', 'http://127.0.0.1:1/', 'bank')");
-my $holder = PgwSession->new($standby);
-$holder->query('BEGIN');
-$holder->query('LOCK TABLE pgw.event_consumers');
-is(paid($standby, 'postgres', 'told later'), 'captured', 'a payment whose event nobody reads');
 $standby->stop('fast');
 
 # --- pg_upgrade: new system identifier, the same files.
