@@ -210,6 +210,7 @@ PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
 EVIDENCE_UNCLAIMED:405_evidence:a charge that pends
+TAKEN_BACK_REFUNDED:405_evidence:taken back later
 LOGIN_SUPPOSED:414_second_proof:a success after a failure
 UNKNOWN_FORGOTTEN:415_unknown_payments:the word of a bank
 BANK_REFUNDED_COUNTS:407_made_at_bank:refunds

@@ -20,6 +20,7 @@
 #include "attempt/evidence.h"
 #include "attempt/requested_operation.h"
 #include "attempt/unknown_outcome.h"
+#include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "core/base/money.h"
 #include "core/base/mutant.h"
@@ -105,6 +106,7 @@ get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEv
 	f->state = attempt->status;
 	f->accepted = attempt->accepted_at != 0;
 	f->about = first->about;
+	f->part_of_charge = pgw_store_captured_by_charge(attempt);
 	f->of_former_bank = !is_of_bank(attempt, first);
 	f->proved_later = is_proved_later(attempt, rows, n, first);
 	for (int i = 0; i < n; i++)
@@ -290,6 +292,17 @@ is_superseded(const PgwAttempt *attempt, const PgwEvidence *e)
 	return !is_of_bank(attempt, e) && e->says != PGW_OUT_APPROVED;
 }
 
+/* The bank took it back.  false: its amounts do not allow that, and people are told. */
+static bool
+capture_reversed(PgwAttempt *attempt, PgwStep *step, PgwEvidence *rows, int n,
+				 const PgwEvidence *first)
+{
+	if (!pgw_step_capture_reversed(attempt, step))
+		return true; /* later */
+	mark(attempt, rows, n, first, attempt->status == PGW_COMPLETED ? "contradicts" : "used");
+	return attempt->status != PGW_COMPLETED;
+}
+
 /* One that waits, and what is beside it.  true: this visit has something to do with it. */
 static bool
 judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwEvidence *rows, int n,
@@ -315,8 +328,12 @@ judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwEvidence *rows, int 
 			overtake_failures(attempt, step, rows, n, first);
 			take(attempt, step, bank, first_of(attempt, rows, n, first, what), what);
 			return true;
-		case PGW_EVIDENCE_FAILED:
 		case PGW_EVIDENCE_REVERSED:
+			if (attempt->kind == PGW_KIND_CAPTURE)
+				return capture_reversed(attempt, step, rows, n, first);
+			take(attempt, step, bank, first_of(attempt, rows, n, first, what), what);
+			return true;
+		case PGW_EVIDENCE_FAILED:
 			take(attempt, step, bank, first_of(attempt, rows, n, first, what), what);
 			return true;
 		case PGW_EVIDENCE_AGREES:
@@ -341,6 +358,21 @@ judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwEvidence *rows, int 
 	return false;
 }
 
+/* What is told of a reversal's refund is told of the reversal, which is what was asked for. */
+static void
+name_operations(const PgwAttempt *attempt, PgwEvidence *rows, int n)
+{
+	const char *otherwise = attempt->refund_operation;
+
+	if (otherwise == NULL || strcmp(otherwise, pgw_op_name(PGW_OP_REVERSE)) != 0)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].about == PGW_OP_REFUND)
+			rows[i].about = PGW_OP_REVERSE;
+	}
+}
+
 bool
 pgw_step_evidence(PgwAttempt *attempt, PgwStep *step)
 {
@@ -355,6 +387,7 @@ pgw_step_evidence(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL || bank->connector == NULL || !pgw_connector_has_evidence(bank->connector))
 		return false;
 	n = pgw_store_evidence(&attempt->transaction_id, &rows);
+	name_operations(attempt, rows, n);
 	/* one that is too early does not hide the next */
 	for (int i = 0; i < n; i++)
 	{

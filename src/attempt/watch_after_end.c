@@ -1,15 +1,15 @@
 /*
  * watch_after_end.c - what a bank does by itself after an attempt has ended: an authorization
- * lapses, a refund is taken back
+ * lapses, a refund or capture is taken back
  *
  * All functions have the attempt's row locked.  The bank is asked, nothing is sent that could move
- * money.
+ * money; that a capture was taken back it says by itself.
  *
  * Invariants
  *     - An authorization counts as expired when its lifetime is over and the bank, if it can be
  *       asked, shows nothing captured since: what it does not say is not nothing.
  *     - A refund that the bank took back is in doubt again: its amount is pending until a person
- *       has decided.
+ *       has decided.  So is a capture, whose amount is reserved.
  */
 #include "postgres.h"
 
@@ -27,6 +27,7 @@
 #include "exchange/log_rate.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
+#include "store/find_attempts.h"
 #include "store/outcome_message.h"
 #include "store/tables.h"
 
@@ -144,6 +145,41 @@ pgw_answer_watched_refund(PgwCall *call, PgwAttempt *attempt)
 	}
 	attempt->step_tries++;
 	pgw_step_reschedule(attempt, next_reversal_look(attempt->step_tries));
+}
+
+/* ---------------------------------------------------------------- captures */
+
+bool
+pgw_step_capture_reversed(PgwAttempt *attempt, PgwStep *step)
+{
+	PgwDecision d;
+	PgwPayment p;
+	PgwPaymentAmounts s;
+	bool busy = false;
+
+	Assert(attempt->place.held && attempt->kind == PGW_KIND_CAPTURE &&
+		   attempt->status == PGW_COMPLETED);
+	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
+	{
+		step->try_later = true;
+		return false;
+	}
+	pgw_store_get_amounts(&p, &s);
+	if (!pgw_payment_capture_reversed(attempt->amount, attempt->final_capture,
+									  pgw_store_closed_by_another(attempt), &s))
+	{
+		step->contradicted = true;
+		return true;
+	}
+	/* attempt and payments row in one commit */
+	pgw_store_set_amounts(&p, &s);
+	pgw_store_update_payment(&p);
+	pgw_store_notify(&attempt->payment_id, attempt->kind, "reversed");
+	pgw_store_notify_payment(&p);
+	pgw_operation_capture_reversed(&d);
+	attempt->next_step_at = attempt->watch_until = 0;
+	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
+	return true;
 }
 
 /* ---------------------------------------------------------------- authorizations */

@@ -54,6 +54,7 @@
 #include "sql_function/require_version.h"
 #include "store/bank_references.h"
 #include "store/events.h"
+#include "store/find_attempts.h"
 #include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_resolve_review_1_0);
@@ -493,7 +494,11 @@ decides_payment(const PgwAttempt *attempt, const Review *review, PgwPaymentAmoun
 		if (attempt->status == PGW_FAILED)
 			pgw_payment_operation_undone(attempt->kind, attempt->amount, s);
 		else if (attempt->status == PGW_COMPLETED)
-			pgw_payment_operation_done(attempt->kind, attempt->amount, attempt->final_capture, s);
+			pgw_payment_operation_done(
+				attempt->kind, attempt->amount,
+				attempt->final_capture ||
+					(attempt->kind == PGW_KIND_CAPTURE && pgw_store_closed_by_another(attempt)),
+				s);
 		return attempt->status == PGW_FAILED || attempt->status == PGW_COMPLETED ||
 			   review->accepted;
 	}

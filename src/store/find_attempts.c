@@ -207,6 +207,22 @@ pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 	return kept;
 }
 
+bool
+pgw_store_closed_by_another(const PgwAttempt *capture)
+{
+	PgwAttempt *attempts;
+	int n = pgw_store_attempts(&capture->payment_id, &attempts);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (attempts[i].kind == PGW_KIND_CAPTURE && attempts[i].status == PGW_COMPLETED &&
+			attempts[i].final_capture && attempts[i].origin == NULL &&
+			memcmp(&attempts[i].transaction_id, &capture->transaction_id, sizeof(pg_uuid_t)) != 0)
+			return true;
+	}
+	return false;
+}
+
 typedef struct IdList
 {
 	pg_uuid_t *ids;

@@ -27,6 +27,9 @@ extern pg_uuid_t pgw_store_first_attempt_id(const pg_uuid_t *payment_id);
 /* Attempts of a payment, oldest first: committed or own; the array is palloc'd. */
 extern int pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out);
 
+/* Has another capture of this one's payment, one of pgw's own, given up the rest of its hold? */
+extern bool pgw_store_closed_by_another(const PgwAttempt *capture);
+
 /*
  * Ids of this bank's attempts that are in doubt and wait for their next look, at most `most`; the
  * array is palloc'd.  No MVCC read, as it is done in callers' transactions.

@@ -20,6 +20,21 @@
 
 #define MOST_PER_ATTEMPT 64
 
+bool
+pgw_store_captured_by_charge(const PgwAttempt *attempt)
+{
+	return attempt->kind == PGW_KIND_PAYMENT &&
+		   pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
+}
+
+/* A reversal of what is captured is a refund, and may be called so later. */
+static bool
+is_called(const char *otherwise, PgwBankOp about)
+{
+	return strcmp(otherwise, pgw_op_name(about)) == 0 ||
+		   (about == PGW_OP_REFUND && strcmp(otherwise, pgw_op_name(PGW_OP_REVERSE)) == 0);
+}
+
 const char *
 pgw_store_evidence_key(const PgwAttempt *attempt, PgwBankOp about)
 {
@@ -28,9 +43,9 @@ pgw_store_evidence_key(const PgwAttempt *attempt, PgwBankOp about)
 	if (about == PGW_OP_CHARGE)
 		return attempt->kind == PGW_KIND_PAYMENT ? attempt->own_request.key : NULL;
 	if (attempt->kind == PGW_KIND_PAYMENT && about == PGW_OP_CAPTURE)
-		return attempt->capture_request.key;
-	if (otherwise != NULL ? strcmp(otherwise, pgw_op_name(about)) != 0
-						  : pgw_operation_op(attempt->kind) != about)
+		return pgw_store_captured_by_charge(attempt) ? attempt->own_request.key
+													 : attempt->capture_request.key;
+	if (otherwise != NULL ? !is_called(otherwise, about) : pgw_operation_op(attempt->kind) != about)
 		return NULL;
 	return attempt->kind == PGW_KIND_PAYMENT ? attempt->refund_request.key
 											 : attempt->own_request.key;

@@ -16,6 +16,9 @@
  */
 extern const char *pgw_store_evidence_key(const PgwAttempt *attempt, PgwBankOp about);
 
+/* A payment whose capture is part of its charge, by one request. */
+extern bool pgw_store_captured_by_charge(const PgwAttempt *attempt);
+
 /* One row of pgw.notifications, its texts palloc'd. */
 typedef struct PgwEvidence
 {

@@ -277,6 +277,20 @@ part($node, 'taken back later', sub {
 	is(amounts('t'), 'captured 1000 0 0 0 400', 'not refunded any more, and its claim stands');
 	like(events($node, 't-r'), qr/RefundReversed,ManualReviewRequired$/, 'its events');
 	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'sound');
+	pay($node, "t$_", bank => 'told', capture => 'manual'), request_operation($node, 'capture', "t$_", "t$_-c", 600) for 1, 2;
+	is_accepted("t$_-c", "t$_: accepted"), settle("t$_-c", 'succeeded'), says('CAPTURE', 'true', "t$_-c", 600), becomes("t$_-c", 'Completed', "t$_: a capture is done") for 1, 2;
+	is(says('CAPTURE', 'false', 't1-c', 600), 'accepted', 'it is taken back later');
+	becomes('t1-c', 'RequiresManualReview', 'which is for a person');
+	is(amounts('t1'), 'authorized 0 0 600 0 0', 'not captured any more, and its claim stands');
+	like(events($node, 't1-c'), qr/CaptureReversed,ManualReviewRequired$/, 'its events');
+	request_operation($node, 'refund', 't2', 't2-r', 400);
+	is_accepted('t2-r', 'a refund counts on a capture');
+	is(says('CAPTURE', 'false', 't2-c', 600), 'accepted', 'which is taken back');
+	evidence_is('t2-c', 'used,contradicts', 'people are told');
+	is(join('|', attempt('t2-c'), amounts('t2')), 'Completed|captured 600 0 0 0 400', 'as no amounts could say that');
+	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'sound');
+	resolve('t1-c', 'mark_not_charged');
+	is(join('|', attempt('t1-c'), amounts('t1')), 'Failed|authorized 0 0 0 0 0', 'what is held can be captured again, or voided');
 });
 
 $node->stop('fast');

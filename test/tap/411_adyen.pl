@@ -27,6 +27,15 @@ sub amounts { return sql("SELECT concat_ws(' ', status, captured_amount, capture
 sub stands { my ($id) = @_; return join ', ', map { "$_->{captured}/$_->{refunded}" . ($_->{voided} ? ' voided' : '') } charges_of($node, $bank, $id) }
 sub spoken { return adyen_tell($node, 'adyen', $bank) }
 
+# Adyen fails later what it has said to be done: of the request with this reference.
+my $events = 0;
+
+sub taken_back
+{
+	my ($event, $reference, $charge, $amount) = @_;
+	return adyen_says($node, 'adyen', $event, pspReference => 'TAKENBACK' . ++$events, merchantReference => $reference, amount => { value => $amount, currency => 'EUR' }, originalReference => (charges_of($node, $bank, $charge))[0]{id});
+}
+
 part($node, 'charged, and a part refunded', sub {
 	is(pay('charge'), 'captured', 'what is authorised is captured at once');
 	ok(order('refund', 'charge', 400), 'a refund is accepted');
@@ -34,8 +43,15 @@ part($node, 'charged, and a part refunded', sub {
 	spoken();
 	ok(comes_to($node, 'charge-refund', 'Completed'), 'until Adyen says so');
 	is(join('|', amounts('charge'), stands('charge')), 'partially_refunded 1000 0 400 0|1000/400', 'once');
-	is(adyen_says($node, 'adyen', 'REFUND_FAILED', merchantReference => key('charge-refund'), amount => { value => 400, currency => 'EUR' }, originalReference => (charges_of($node, $bank, 'charge'))[0]{id}), 'accepted', 'it is rejected by the scheme later');
+	is(taken_back('REFUND_FAILED', key('charge-refund'), 'charge', 400), 'accepted', 'it is rejected by the scheme later');
 	ok(comes_to($node, 'charge-refund', 'RequiresManualReview'), 'which is for a person');
+});
+
+part($node, 'captured with the charge', sub {
+	is(pay('direct'), 'captured', 'what is authorised is captured at once');
+	is(taken_back('CAPTURE_FAILED', key('direct'), 'direct', 1000), 'accepted', 'and that fails later');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'notification_contradicts'") == 1 }, 60), 'people are told');
+	is(join('|', attempt('direct'), amounts('direct')), 'Completed|captured 1000 0 0 0', 'the charge stands as it is');
 });
 
 part($node, 'authorized', sub {
@@ -46,6 +62,9 @@ part($node, 'authorized', sub {
 	ok(comes_to($node, 'hold-1-capture', 'Completed'), 'captured');
 	ok(comes_to($node, 'hold-2-void', 'Completed'), 'cancelled');
 	is(join('|', stands('hold-1'), stands('hold-2')), '600/0|0/0 voided', 'so it stands there');
+	is(taken_back('CAPTURE_FAILED', key('hold-1-capture'), 'hold-1', 600), 'accepted', 'the capture fails later');
+	ok(comes_to($node, 'hold-1-capture', 'RequiresManualReview'), 'which is for a person');
+	is(amounts('hold-1'), 'authorized 0 0 0 0', 'and not captured any more');
 	is(pay('hold-3', capture => 'on_commit'), 'authorized', 'a reservation that is captured with the commit');
 	ok(wait_until(sub { spoken(); attempt('hold-3') eq 'Completed' }, 60), 'is captured when Adyen says so');
 });
@@ -57,6 +76,8 @@ part($node, 'rolled back', sub {
 		ok(wait_until(sub { spoken(); attempt("back-$_") eq 'Refunded' }, 60), "$_: reversed") or diag(events($node, "back-$_"));
 	}
 	is(join('|', stands('back-immediate'), stands('back-manual')), '1000/1000|0/0 voided', 'the one is refunded, the other cancelled');
+	is(taken_back('REFUND_FAILED', sql("SELECT refund_key FROM pgw.payment_transactions WHERE client_request_id = 'back-immediate'"), 'back-immediate', 1000), 'accepted', 'the reversal was a refund, and is rejected by the scheme later');
+	ok(comes_to($node, 'back-immediate', 'RequiresManualReview'), 'which is for a person');
 });
 
 part($node, 'lost answers', sub {

@@ -63,7 +63,11 @@ test_steps(void **state)
 		CASE("... whose payments row is busy", PGW_KIND_CAPTURE, PGW_BANK_APPROVED, true,
 			 PGW_OP_CAPTURE, DONE, PGW_EVIDENCE_WAITS),
 		CASE("a capture that is done, failed", PGW_KIND_CAPTURE, PGW_COMPLETED, false,
-			 PGW_OP_CAPTURE, FAILED, PGW_EVIDENCE_CONTRADICTS),
+			 PGW_OP_CAPTURE, FAILED, PGW_EVIDENCE_REVERSED),
+		CASE("... both at once", PGW_KIND_CAPTURE, PGW_COMPLETED, false, PGW_OP_CAPTURE, BOTH,
+			 PGW_EVIDENCE_CONTRADICTS),
+		CASE("a void that is done, failed", PGW_KIND_VOID, PGW_COMPLETED, false, PGW_OP_VOID,
+			 FAILED, PGW_EVIDENCE_CONTRADICTS),
 		CASE("a refund in doubt, done", PGW_KIND_REFUND, PGW_BANK_UNKNOWN, false, PGW_OP_REFUND,
 			 DONE, PGW_EVIDENCE_DONE),
 		CASE("a refund that is done, failed", PGW_KIND_REFUND, PGW_COMPLETED, false, PGW_OP_REFUND,
@@ -80,6 +84,14 @@ test_steps(void **state)
 			 PGW_OP_CAPTURE, DONE, PGW_EVIDENCE_DONE),
 		CASE("... of one that is captured", PGW_KIND_PAYMENT, PGW_COMPLETED, false, PGW_OP_CAPTURE,
 			 DONE, PGW_EVIDENCE_AGREES),
+		CASE("... failed", PGW_KIND_PAYMENT, PGW_COMPLETED, false, PGW_OP_CAPTURE, FAILED,
+			 PGW_EVIDENCE_CONTRADICTS),
+		CASE("a give-back by a reversal that is done, failed", PGW_KIND_PAYMENT, PGW_REFUNDED,
+			 false, PGW_OP_REVERSE, FAILED, PGW_EVIDENCE_REVERSED),
+		CASE("a refund by a reversal that is done, failed", PGW_KIND_REFUND, PGW_COMPLETED, false,
+			 PGW_OP_REVERSE, FAILED, PGW_EVIDENCE_REVERSED),
+		CASE("a give-back by a void that is done, failed", PGW_KIND_PAYMENT, PGW_REFUNDED, false,
+			 PGW_OP_VOID, FAILED, PGW_EVIDENCE_CONTRADICTS),
 		CASE("a give-back, done", PGW_KIND_PAYMENT, PGW_REFUNDING, true, PGW_OP_REVERSE, DONE,
 			 PGW_EVIDENCE_DONE),
 		CASE("... failed", PGW_KIND_PAYMENT, PGW_REFUNDING, true, PGW_OP_REFUND, FAILED,
@@ -96,6 +108,43 @@ test_steps(void **state)
 	{
 		if (pgw_evidence_step(&cases[i].facts) != cases[i].wanted)
 			fail_msg("%s", cases[i].what);
+	}
+}
+
+/* Of the capture that was made with the charge there is a word of its own only when it fails. */
+static void
+test_part_of_charge(void **state)
+{
+	static const struct
+	{
+		PgwState state;
+		bool failed;
+		PgwEvidenceStep wanted;
+	} cases[] = {
+		{PGW_BANK_UNKNOWN, false, PGW_EVIDENCE_WAITS},
+		{PGW_BANK_UNKNOWN, true, PGW_EVIDENCE_WAITS},
+		{PGW_BANK_APPROVED, true, PGW_EVIDENCE_WAITS},
+		{PGW_COMPLETED, false, PGW_EVIDENCE_AGREES},
+		{PGW_COMPLETED, true, PGW_EVIDENCE_CONTRADICTS},
+		{PGW_REFUNDED, false, PGW_EVIDENCE_AGREES},
+		{PGW_REFUNDED, true, PGW_EVIDENCE_CONTRADICTS},
+		{PGW_FAILED, true, PGW_EVIDENCE_AGREES},
+		{PGW_FAILED, false, PGW_EVIDENCE_LATE},
+		{PGW_REQUIRES_MANUAL_REVIEW, true, PGW_EVIDENCE_WAITS},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwEvidenceFacts f = {.kind = PGW_KIND_PAYMENT,
+							  .state = cases[i].state,
+							  .about = PGW_OP_CAPTURE,
+							  .part_of_charge = true,
+							  .says_done = !cases[i].failed,
+							  .says_failed = cases[i].failed};
+
+		if (pgw_evidence_step(&f) != cases[i].wanted)
+			fail_msg("case %d", (int) i);
 	}
 }
 
@@ -385,11 +434,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps),         cmocka_unit_test(test_second_word),
-		cmocka_unit_test(test_proved_later),  cmocka_unit_test(test_later),
-		cmocka_unit_test(test_twice),         cmocka_unit_test(test_replays),
-		cmocka_unit_test(test_as_answer),     cmocka_unit_test(test_no_proof),
-		cmocka_unit_test(test_is_waited_for), cmocka_unit_test(test_claim_again),
+		cmocka_unit_test(test_steps),       cmocka_unit_test(test_part_of_charge),
+		cmocka_unit_test(test_second_word), cmocka_unit_test(test_proved_later),
+		cmocka_unit_test(test_later),       cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_replays),     cmocka_unit_test(test_as_answer),
+		cmocka_unit_test(test_no_proof),    cmocka_unit_test(test_is_waited_for),
+		cmocka_unit_test(test_claim_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

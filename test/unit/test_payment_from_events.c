@@ -203,6 +203,19 @@ accept_operation(Walk *w, int i)
 	tell(&w->operations[i], PGW_EV_BANK_ACCEPTED, PGW_SAVED);
 }
 
+/* As store/find_attempts.c has it. */
+static bool
+closed_by_another(const Walk *w, int i)
+{
+	for (int k = 0; k < w->n; k++)
+	{
+		if (k != i && w->operations[k].kind == PGW_KIND_CAPTURE && !w->operations[k].by_bank &&
+			w->operations[k].state == PGW_COMPLETED && w->final[k])
+			return true;
+	}
+	return false;
+}
+
 /* As requested_operation.c, watch_after_end.c and resolve_review.c have it. */
 static void
 move_operation(Walk *w)
@@ -234,6 +247,9 @@ move_operation(Walk *w)
 	}
 	if (o->state == PGW_COMPLETED)
 	{
+		if (o->kind == PGW_KIND_CAPTURE && rand() % 4 == 0 &&
+			pgw_payment_capture_reversed(o->amount, w->final[i], closed_by_another(w, i), &w->row))
+			tell(o, PGW_EV_CAPTURE_REVERSED, PGW_REQUIRES_MANUAL_REVIEW);
 		if (o->kind == PGW_KIND_REFUND && rand() % 4 == 0)
 		{
 			pgw_payment_refund_reversed(o->amount, &w->row);
@@ -259,7 +275,8 @@ move_operation(Walk *w)
 				tell(&w->charge, PGW_EV_AUTHORIZATION_EXPIRED, PGW_COMPLETED);
 			}
 			else
-				pgw_payment_operation_done(o->kind, o->amount, w->final[i], &w->row);
+				pgw_payment_operation_done(o->kind, o->amount,
+										   w->final[i] || closed_by_another(w, i), &w->row);
 			tell(o, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
 			break;
 		default:
@@ -280,6 +297,7 @@ add_reported(Walk *w, const char *operation, int64_t amount)
 									.amount = amount,
 									.not_final = true,
 									.by_bank = true});
+	w->final[w->n - 1] = false;
 	tell(o, PGW_EV_BANK_REPORTED, PGW_BANK_APPROVED);
 	tell(o, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
 }

@@ -170,6 +170,8 @@ static const PgwErrorInfo errors[] = {
 	 "what had to follow could not be asked of the bank; a person has to look", "PW502", NULL},
 	{"refund_reversed", PGW_CLASS_EXTERNAL, 502, false, "the bank took the refund back", "PW502",
 	 NULL},
+	{"capture_reversed", PGW_CLASS_EXTERNAL, 502, false, "the bank took the capture back", "PW502",
+	 NULL},
 
 	/*
 	 * No answer in time. The charge may stand: ask again with the same client_request_id, never

@@ -67,6 +67,15 @@ operation_stands(PgwState state, bool accepted)
 	}
 }
 
+/* The capture that the charge itself was to make: what is open is decided by the charge's word. */
+static Stands
+part_of_charge_stands(PgwState state)
+{
+	Stands charge = charge_stands(state);
+
+	return charge == OPEN || state == PGW_BANK_APPROVED ? NOT_YET : charge;
+}
+
 /* What follows the charge in the payment's own attempt: the capture, and the give-back. */
 static Stands
 follow_up_stands(PgwBankOp about, PgwState state)
@@ -83,14 +92,21 @@ stands(const PgwEvidenceFacts *f)
 		return charge_stands(f->state);
 	if (f->kind != PGW_KIND_PAYMENT)
 		return operation_stands(f->state, f->accepted);
+	if (f->part_of_charge && f->about == PGW_OP_CAPTURE)
+		return part_of_charge_stands(f->state);
 	return follow_up_stands(f->about, f->state);
 }
 
-/* The states in which a refund that is done is known to be taken back. */
+/*
+ * The states in which a refund or capture that is done is known to be taken back.  (Of a payment's
+ * own capture people are told: its attempt is the charge, which stands.)
+ */
 static bool
 can_be_reversed(const PgwEvidenceFacts *f)
 {
-	return f->about == PGW_OP_REFUND &&
+	if (f->about == PGW_OP_CAPTURE)
+		return f->kind == PGW_KIND_CAPTURE && f->state == PGW_COMPLETED;
+	return (f->about == PGW_OP_REFUND || f->about == PGW_OP_REVERSE) &&
 		   (f->kind == PGW_KIND_REFUND ? f->state == PGW_COMPLETED : f->state == PGW_REFUNDED);
 }
 

@@ -20,7 +20,10 @@ typedef struct PgwEvidenceFacts
 	PgwState state;
 	bool accepted;   /* the bank has accepted the operation, and may still fail it */
 	PgwBankOp about; /* the operation, by the request that the attempt has for it now */
-	bool says_done;  /* of what has come and was not taken yet: one says so */
+	/* about the capture that was made with the charge, by one request: it has no other of its own
+	 */
+	bool part_of_charge;
+	bool says_done; /* of what has come and was not taken yet: one says so */
 	bool says_failed;
 	bool said_failed; /* of what was taken before: one said so */
 	bool differ;      /* two that say done name different amounts */
@@ -43,7 +46,7 @@ typedef enum PgwEvidenceStep
 	PGW_EVIDENCE_WAITS = 0,   /* it is too early: a request is under way, or a person decides */
 	PGW_EVIDENCE_DONE,        /* take it as the answer: done */
 	PGW_EVIDENCE_FAILED,      /* ... failed */
-	PGW_EVIDENCE_REVERSED,    /* a refund that was done is taken back */
+	PGW_EVIDENCE_REVERSED,    /* a refund or capture that was done is taken back */
 	PGW_EVIDENCE_AGREES,      /* it has ended so already */
 	PGW_EVIDENCE_LATE,        /* it counts as failed, and the bank says done: a person decides */
 	PGW_EVIDENCE_CONTRADICTS, /* it has ended otherwise: for people */

@@ -136,3 +136,15 @@ pgw_operation_reversed(PgwState from, PgwDecision *d)
 	d->error = pgw_error_find("refund_reversed");
 	d->reason = "refund_reversed";
 }
+
+void
+pgw_operation_capture_reversed(PgwDecision *d)
+{
+	static const PgwEventType types[] = {PGW_EV_CAPTURE_REVERSED, PGW_EV_MANUAL_REVIEW_REQUIRED};
+
+	memset(d, 0, sizeof(*d));
+	d->state = PGW_COMPLETED;
+	pgw_decision_add_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
+	d->error = pgw_error_find("capture_reversed");
+	d->reason = "capture_reversed";
+}

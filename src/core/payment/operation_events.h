@@ -25,4 +25,7 @@ extern void pgw_operation_save(bool accepted, PgwDecision *d);
  */
 extern void pgw_operation_reversed(PgwState from, PgwDecision *d);
 
+/* The same of a capture that is Completed. */
+extern void pgw_operation_capture_reversed(PgwDecision *d);
+
 #endif

@@ -308,6 +308,30 @@ pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s)
 		s->status = closed(s);
 }
 
+bool
+pgw_payment_capture_reversed(int64_t amount, bool final, bool closed_otherwise,
+							 PgwPaymentAmounts *s)
+{
+	int64_t left = taken(s) - amount;
+
+	/* beside what was captured at the bank nobody can tell what this one has closed */
+	if (s->bank_captured > 0)
+		return false;
+	/* the authorization has expired: what is left of it says so no more */
+	if (!is_open(s) && !final && !closed_otherwise && taken(s) < s->authorized)
+		return false;
+	if (s->refunded + s->refund_pending > left && !PGW_MUTATED(TAKEN_BACK_REFUNDED))
+		return false;
+	s->captured -= amount;
+	s->reserved += amount;
+	if (left == 0)
+		s->status = PGW_PAY_AUTHORIZED;
+	else
+		s->status =
+			closed_otherwise || left >= s->authorized ? closed(s) : PGW_PAY_PARTIALLY_CAPTURED;
+	return true;
+}
+
 void
 pgw_payment_bank_captured(int64_t amount, PgwPaymentAmounts *s)
 {

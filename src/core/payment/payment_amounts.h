@@ -115,10 +115,18 @@ extern void pgw_payment_operation_no_longer_accepted(PgwKind kind, int64_t amoun
  * authorization with it, or a capture that is under way.
  */
 extern bool pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts *s);
-/* after done: the bank took it back, and it is in doubt again */
 /* What counted as failed may have been done: is what it laid claim to still there to be claimed? */
 extern bool pgw_payment_can_claim_again(PgwKind kind, int64_t amount, const PgwPaymentAmounts *s);
+/* After done: the bank took the refund back, and it is in doubt again. */
 extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);
+/*
+ * ... took the capture back: its amount is laid claim to again, until a person has decided.  final:
+ * it gave up the rest of the authorization; closed_otherwise: another capture did.  false, and
+ * nothing has changed: refunds count on what it captured, the authorization has expired since, or
+ * something was captured at the bank as well.
+ */
+extern bool pgw_payment_capture_reversed(int64_t amount, bool final, bool closed_otherwise,
+										 PgwPaymentAmounts *s);
 
 /*
  * What the bank reports that pgw has not made: captured, given back (less than zero: it took that

@@ -46,6 +46,8 @@
 #define DONE_AT_BANK "the bank did it, only the result is not saved: retry saves it"
 #define BANK_TOOK_IT_BACK \
 	"the bank took this refund back: mark_not_charged closes it, then pgw.refund_payment() makes a new one"
+#define BANK_TOOK_CAPTURE_BACK \
+	"the bank took this capture back: mark_not_charged closes it, then pgw.capture_payment() makes a new one"
 #define BANK_SAID_BOTH \
 	"the bank has said that it failed and that it was done: ask the bank which is true, then say that"
 
@@ -128,6 +130,9 @@ static const PgwReviewRow rows[] = {
 	{PGW_KIND_REFUND,
 	 PGW_FAILED,
 	 {NO(BANK_SAID_BOTH), NO(ONLY_REFUND), TO(FAILED), TO(COMPLETED), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_CAPTURE,
+	 PGW_COMPLETED,
+	 {NO(BANK_TOOK_CAPTURE_BACK), TO(COMPLETED), TO(FAILED), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
 };
 
 #define NROWS (sizeof(rows) / sizeof(rows[0]))

@@ -119,11 +119,15 @@ static const PgwEdge edges[] = {
 	{PGW_SAVED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, ANY},
 	{PGW_REFUNDING, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, PAYMENT},
 
-	/* The bank took a refund back later: one of ours (Refunded), or one that was asked for. */
+	/*
+	 * The bank took a refund back later: one of ours (Refunded), or one that was asked for.  Or a
+	 * capture, so that goods may have gone out for nothing.
+	 */
 	{PGW_REFUNDED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_REFUND_REVERSED, PAYMENT},
 	{PGW_REFUNDED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, PAYMENT},
 	{PGW_COMPLETED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_REFUND_REVERSED, REFUND},
-	{PGW_COMPLETED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, REFUND},
+	{PGW_COMPLETED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_CAPTURE_REVERSED, CAPTURE},
+	{PGW_COMPLETED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, CAPTURE | REFUND},
 
 	/*
 	 * What was authorized was not captured in time: nothing is held any more, the payment's row
