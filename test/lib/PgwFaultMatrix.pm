@@ -43,7 +43,7 @@ sub unsettled_rule
 }
 
 # name => { connector, root, capabilities (those of the connector that are changed), blind (nothing can be found out), asks (operations at which its API, by the fault,
-# offers no way), unsettled (what it says when it refunds nothing of what is not settled), row (more of its row), tells (what it says by itself, while it is waited for) }:
+# offers no way), operations (those that it has, if not all), unsettled (what it says when it refunds nothing of what is not settled), row (more of its row), tells (what it says by itself, while it is waited for) }:
 # a simulator for each, and a cluster.
 sub matrix_banks
 {
@@ -121,6 +121,8 @@ sub without_caller
 	return $plan->{strikes} =~ /^(?:charge|authorize)$/ ? { %$plan, charge => 'gone', status => '', undone => $plan->{charge} } : $plan;
 }
 
+sub has_operation { my ($b, $op) = @_; return !$b->{operations} || grep { $_ eq $op } @{ $b->{operations} } }
+
 # One operation under one fault, at all banks at the same time.  during: what happens while it is under way, by the bank's name.
 sub matrix_phase
 {
@@ -129,7 +131,7 @@ sub matrix_phase
 	my $phase = "$op, " . ($o{name} // $fault);
 	my %id = map { $_ => "$_ $phase" } keys %bank;
 	my %strike = (probabilities => { $fault => 1 }, operations => [ $plan->{strikes} ], times => 1);
-	my @names = grep { !$bank{$_}{unsettled} == !$plan->{unsettled} && (!$o{only} || $o{only}{$_}) } sort keys %bank;
+	my @names = grep { !$bank{$_}{unsettled} == !$plan->{unsettled} && (!$o{only} || $o{only}{$_}) && has_operation($bank{$_}, $op) } sort keys %bank;
 
 	if ($plan->{then})
 	{

@@ -1,5 +1,5 @@
-# The endpoints of docs/examples/hooks/ that users copy, each as its framework runs it: a signed request comes through byte for byte, the answer is pgw's, what is answered with 200 is committed, and
-# what could not be taken is answered so that the bank sends it again. Left out where packages are missing; make check-clients (CLIENTS=all) fails there.
+# The endpoints of docs/examples/hooks/ that users copy, each as its framework runs it: a signed request comes through byte for byte, the answer is pgw's, what is answered with 200 is committed,
+# what could not be taken is answered so that the bank sends it again, and one that is killed between its COMMIT and its answer has lost nothing. Left out where packages are missing; make check-clients (CLIENTS=all) fails there.
 use strict;
 use warnings;
 use lib 'test/lib';
@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $SECRET = 'whsec_test';
-my $node = pgw_node('hooks', conf => "listen_addresses = '127.0.0.1'\nfsync = off\n");
+my $node = pgw_node('hooks', conf => "listen_addresses = '127.0.0.1'\nfsync = off\nmax_wal_senders = 1\nwal_level = replica\n");
 pgw_setup($node);
 secret_file($node, 'hooks', $SECRET);
 # a bank that is disabled may still send; and somebody who holds the table for a second makes the call fail
@@ -49,6 +49,42 @@ sub answer
 	return $http->post($url, { content => $body, headers => { 'Content-Type' => 'application/json; charset=utf-8', 'Stripe-Signature' => "t=$at,v1=" . hmac_sha256_hex("$at.$body", $secret // $SECRET) } })->{status};
 }
 
+sub standby { $node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = '$_[0]'"); return $node->reload }
+sub waiting { return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE usename $_[0] 'shop' AND wait_event = 'SyncRep'") }
+
+# Every COMMIT waits for a standby that is not there, once one is seen to.
+sub miss_standby
+{
+	my $probe;
+	standby('nobody');
+	wait_until(sub {
+		$probe = psql_start($node, q{SELECT pg_logical_emit_message(true, 'probe', '')}) unless $probe && $probe->{h}->pumpable;
+		return waiting('<>') > 0;
+	}, 60) or die 'no commit waits for the standby';
+	return $probe;
+}
+
+# Its COMMIT is on disk, and waits for the standby: so it is killed after that and before its answer.  The bank, which has none, sends it again.
+sub killed_before_its_answer
+{
+	my ($name, $run, $url, $id) = @_;
+	my $body = body($id);
+	my $probe = miss_standby();
+	my $bank = child_process(sub { answer("$url/hooked", $body) == 599 or die "there is an answer\n" });
+	ok(wait_until(sub { waiting('=') == 1 }, 60), "$name: waits in its COMMIT");
+	$run->signal('KILL');
+	waitpid $bank, 0;
+	is($? >> 8, 0, "$name: is killed there, and the bank has no answer");
+	standby('');
+	$probe->{h}->finish;
+	ok(wait_until(sub { taken($id) eq $id }, 60), "$name: it is taken");
+	$run->finish;
+	($run, $url) = start_hook($name);
+	is(answer("$url/hooked", $body), 200, "$name: it comes again");
+	is(taken($id), $id, "$name: and is there once");
+	return $run->kill_kill;
+}
+
 sub taken { return $node->safe_psql('postgres', "SELECT string_agg(event_id, ' ' ORDER BY event_id) FROM pgw.notifications WHERE event_id LIKE '$_[0]%'") }
 
 # A body that nobody who parses it and writes it again would write like that: an umlaut in bytes and one escaped, a backslash, spaces, a line's end.
@@ -77,7 +113,7 @@ for my $name (sort keys %HOOKS)
 		$holder->{h}->finish;
 		is(answer("$url/hooked", body("$id-3")), 200, "$name: is taken when it comes again");
 		is(taken($id), "$id-1 $id-3", "$name: and nothing else was");
-		$run->kill_kill;
+		$HOOKS{$name}{build} ? $run->kill_kill : killed_before_its_answer($name, $run, $url, "$id-4");
 	}
 }
 is_deeply([ sort keys %HOOKS ], [ map { s{.*/}{}r } sort glob 'docs/examples/hooks/*' ], 'every endpoint of docs/examples/hooks/ is among them');
