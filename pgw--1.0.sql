@@ -1113,7 +1113,7 @@ CREATE TABLE pgw.notifications (
 	transaction_id uuid,
 	amounts text CHECK (amounts IN ('equal', 'unequal', 'unreadable')),
 	alerted boolean NOT NULL DEFAULT false,
-	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment', 'evidence', 'change', 'dispute')),
+	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment', 'unconfirmed', 'evidence', 'change', 'dispute')),
 	about text CHECK (about IN ('charge', 'capture', 'void', 'refund', 'cancel', 'reverse')),
 	says text CHECK (says IN ('approved', 'declined')),
 	request_key text COLLATE "C",
@@ -1122,9 +1122,10 @@ CREATE TABLE pgw.notifications (
 	next_look_at timestamptz,
 	dispute text CHECK (dispute IN ('waiting', 'used', 'agrees', 'unclear')),
 	dispute_says jsonb,
-	proof text CHECK (proof IN ('signature', 'login', 'both')),
+	proof text CHECK (proof IN ('signature', 'login', 'both', 'answer')),
 	may_change int,
 	next_match_at timestamptz,
+	next_ask_at timestamptz,
 	received_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT notifications_once UNIQUE (bank, identity)
@@ -1136,6 +1137,7 @@ CREATE INDEX notifications_change ON pgw.notifications (transaction_id) WHERE ch
 CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id)
 	WHERE amounts <> 'equal' AND NOT alerted AND transaction_id IS NOT NULL;
 CREATE INDEX notifications_unmatched ON pgw.notifications (next_match_at) WHERE next_match_at IS NOT NULL;
+CREATE INDEX notifications_unconfirmed ON pgw.notifications (next_ask_at) WHERE next_ask_at IS NOT NULL;
 CREATE INDEX notifications_dispute ON pgw.notifications (transaction_id) WHERE dispute = 'waiting';
 CREATE INDEX notifications_dispute_alert ON pgw.notifications (notification_id) WHERE dispute IN ('waiting', 'unclear') AND NOT alerted;
 COMMENT ON TABLE pgw.notifications IS
@@ -1164,6 +1166,7 @@ COMMENT ON COLUMN pgw.notifications.payment_id IS 'The payment that it is about;
 COMMENT ON COLUMN pgw.notifications.outcome IS
 	'asked: something of the payment is in doubt, and the worker asks the bank after the commit; nothing_open: nothing is; '
 	'unknown_payment: no payment of this bank has such an id or reference, or none yet (next_match_at); '
+	'unconfirmed: anybody may have sent it, and the bank is asked for it, or could not be (next_ask_at); '
 	'evidence: the worker takes it as the bank''s answer; '
 	'change: it may tell of what was done at the bank without pgw, and the worker asks for the totals; dispute: it tells of one.';
 COMMENT ON COLUMN pgw.notifications.about IS 'Which operation it is the bank''s word on, at a bank that can be asked nothing; else NULL.';
@@ -1182,16 +1185,19 @@ COMMENT ON COLUMN pgw.notifications.dispute IS
 	'agrees: all of it was known; unclear: it names none, or says another amount than before; NULL: it is about no dispute.';
 COMMENT ON COLUMN pgw.notifications.dispute_says IS 'What it says of it: a JSON object.';
 COMMENT ON COLUMN pgw.notifications.proof IS
-	'How it was proved to be the bank''s. signature; login: by name and password; both.';
+	'How it was proved to be the bank''s. signature; login: by name and password; both; answer: the bank was asked for it.';
 COMMENT ON COLUMN pgw.notifications.may_change IS 'While next_match_at is set: which of the changes at the bank it may tell of, as bits.';
 COMMENT ON COLUMN pgw.notifications.next_match_at IS
 	'Its payment is not known yet: when it is matched again. NULL: it is known, or its time is over.';
+COMMENT ON COLUMN pgw.notifications.next_ask_at IS
+	'It is unconfirmed: when the bank is asked for it, or asked again. NULL: it is not, or its time is over.';
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
 COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
 COMMENT ON INDEX pgw.notifications_evidence IS 'What a bank has said of an attempt by itself.';
 COMMENT ON INDEX pgw.notifications_waiting IS 'What a bank has said by itself and was not taken yet.';
 COMMENT ON INDEX pgw.notifications_change IS 'Of which payments the totals are still to be asked for.';
+COMMENT ON INDEX pgw.notifications_unconfirmed IS 'Those that the bank is to be asked for.';
 COMMENT ON INDEX pgw.notifications_dispute IS 'What was said of disputes and is not recorded yet.';
 COMMENT ON INDEX pgw.notifications_dispute_alert IS 'Those about disputes that a person should see.';
 COMMENT ON INDEX pgw.notifications_to_alert IS 'Those with another amount, of which people are still to be told.';

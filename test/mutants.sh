@@ -221,6 +221,9 @@ REPORTED_WHILE_OPEN:407_made_at_bank:beside an open refund
 NOTIFIED_TAKEN_OVER:410_taken_over_meanwhile:taken over meanwhile
 NOTIFICATION_UNFLUSHED:400_notifications:flushed
 UNSIGNED_TAKEN:404_unsigned_and_batches:hints
+ASKED_BELIEVED:419_asked_for:confirmed
+ANOTHER_CONFIRMED:419_asked_for:not the bank
+UNCONFIRMED_FLOOD:419_asked_for:flood
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body
 NOTIFICATION_ORDER:404_unsigned_and_batches:several at once
 REPEATED_CALL:270_callers:repeated call

@@ -192,6 +192,8 @@ pgw_call_free(PgwCall *call)
 		hash_search(by_attempt, &call->transaction_id, HASH_REMOVE, NULL);
 	if (call->bank != NULL)
 		pgw_config_drop(call->bank);
+	if (call->ask != NULL)
+		pfree(call->ask);
 	Assert(!call->in_transfer); /* HTTP does not know it any more */
 	explicit_bzero(call, sizeof(PgwCall));
 #ifdef PGW_DEBUG_POINTS

@@ -30,6 +30,8 @@ typedef struct PgwCall
 	PgwBatchItem item; /* first; on one list at a time, none while HTTP runs */
 	int slot;          /* the caller's, or -1: nobody waits (any more) */
 	uint64 trial;      /* of pgw.try_bank(): nothing is recorded of it; 0: none */
+	/* the notification that the bank is asked for, of queue/ask_banks.c; NULL: another call */
+	struct PgwAsk *ask;
 	bool submitted;
 	bool indexed;       /* in the index by transaction_id */
 	PgwLanePlace place; /* waits for its bank, or takes room there */

@@ -6,8 +6,9 @@
  * after its commit only, and repeats what was rolled back.  Nothing is decided here: after the
  * commit the worker asks the bank (attempt/unknown_outcome.c), or, where that can be asked nothing,
  * takes a signed notification as its answer (attempt/evidence.c), and records what is said of
- * disputes (attempt/disputes.c).  Of what anybody may have sent,
- * a hint, there is no row, whatever it names, so that nobody can fill the table.
+ * disputes (attempt/disputes.c).  Of what anybody may have sent, a hint, there is no row, whatever
+ * it names, so that nobody can fill the table; of what the bank is asked for (queue/ask_banks.c)
+ * only so many.
  *
  * Order that matters: size, then signature, then the first look at a table of payments, so that
  * whoever only knows the endpoint costs a read of the file and an HMAC, and no lock.  Nothing may
@@ -15,12 +16,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -33,21 +31,20 @@
 #include "base/debug_points.h"
 #include "base/new_id.h"
 #include "client_api/bounded_call.h"
-#include "core/base/mutant.h"
 #include "core/notification/given_headers.h"
 #include "core/notification/notification_verdict.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
 #include "exchange/log_rate.h"
 #include "notified/match_notification.h"
-#include "notified/unknown_payment.h"
+#include "notified/notification_row.h"
+#include "notified/unconfirmed.h"
 #include "observe/metrics.h"
 #include "sql_function/arguments.h"
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/require_version.h"
-#include "store/told_disputes.h"
 #include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_receive_notification_1_0);
@@ -193,129 +190,50 @@ look_at(Received *r, const PgwBank *bank)
 
 /* ---------------------------------------------------------------- the signal */
 
-/*
- * After the commit.  The id that a hint names is anybody's: only what pgw itself has of a charge is
- * asked about then.
- */
+/* After the commit. */
 static void
 have_it_asked(const Received *r)
 {
-	if (r->match.request_key != NULL || r->match.change ||
-		(r->match.dispute && r->match.has_payment))
-		pgw_commit_signal_add_notified(&r->match.transaction_id, "");
-	for (int i = 0; i < r->match.nin_doubt; i++)
-		pgw_commit_signal_add_notified(&r->match.in_doubt[i].transaction_id,
-									   r->match.in_doubt[i].kind == PGW_KIND_PAYMENT &&
-											   r->verdict != PGW_NOTIFICATION_HINT
-										   ? r->said.bank_reference
-										   : "");
-}
+	int most = r->match.nin_doubt + 1;
+	PgwMatched *of = palloc(most * sizeof(PgwMatched));
+	int n =
+		pgw_match_follow_ups(&r->match, &r->said, r->verdict == PGW_NOTIFICATION_HINT, of, most);
 
-/* ---------------------------------------------------------------- its row */
-
-static Datum
-text_or_null(const char *text, char *isnull)
-{
-	*isnull = text[0] == '\0' ? 'n' : ' ';
-	return text[0] == '\0' ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
-/* One that does not name its dispute cannot be told from another: a person has to look. */
-static const char *
-becomes_of_dispute(const Received *r)
-{
-	if (!r->match.dispute)
-		return "";
-	return r->said.dispute.id[0] != '\0' ? "waiting" : "unclear";
-}
-
-/* false: it has its row already. */
-static bool
-insert(Received *r, const PgwBank *bank)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {UUIDOID,        TEXTOID, BOOLOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-				   TEXTOID,        TEXTOID, TEXTOID,        UUIDOID, TEXTOID, INT8OID, TEXTOID,
-				   TIMESTAMPTZOID, UUIDOID, TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-				   TEXTOID,        INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID};
-	/* it is matched later, with what it says; one that names nothing never could be */
-	bool waits = !r->match.has_payment &&
-				 (r->said.reference[0] != '\0' || r->said.bank_reference[0] != '\0' ||
-				  (r->match.dispute && r->said.dispute.id[0] != '\0'));
-	/* without a payment only that it cannot be read is known */
-	const char *amounts = pgw_said_amount_name(
-		waits && r->said.amount_unreadable ? PGW_SAID_UNREADABLE : r->match.amounts);
-	Datum values[lengthof(types)];
-	char nulls[] = "                           "; /* one for each */
-	bool is_word = r->match.request_key != NULL || (waits && r->said.is_evidence);
-	bool inserted;
-
-	values[0] = UUIDPGetDatum(&r->notification_id);
-	values[1] = CStringGetTextDatum(bank->name);
-	values[2] = BoolGetDatum(bank->livemode);
-	values[3] = text_or_null(r->said.identity, &nulls[3]);
-	values[4] = CStringGetTextDatum(r->said.digest);
-	values[5] = text_or_null(r->said.event_id, &nulls[5]);
-	values[6] = text_or_null(r->said.type, &nulls[6]);
-	values[7] = text_or_null(r->said.time, &nulls[7]);
-	values[8] = text_or_null(r->said.bank_reference, &nulls[8]);
-	values[9] = text_or_null(r->said.reference, &nulls[9]);
-	values[10] = UUIDPGetDatum(&r->match.payment_id);
-	nulls[10] = r->match.has_payment ? ' ' : 'n';
-	values[11] = CStringGetTextDatum(r->match.outcome);
-	values[12] = Int64GetDatum(r->said.amount);
-	nulls[12] = r->said.has_amount ? ' ' : 'n';
-	values[13] = text_or_null(r->said.currency, &nulls[13]);
-	values[14] = TimestampTzGetDatum(r->at);
-	values[15] = UUIDPGetDatum(&r->match.transaction_id);
-	nulls[15] = r->match.has_payment ? ' ' : 'n';
-	values[16] = text_or_null(amounts != NULL ? amounts : "", &nulls[16]);
-	values[17] = text_or_null(is_word ? pgw_op_name(r->said.about) : "", &nulls[17]);
-	values[18] = text_or_null(is_word ? pgw_outcome_name(r->said.says) : "", &nulls[18]);
-	values[19] = text_or_null(!waits && is_word ? r->match.request_key : "", &nulls[19]);
-	values[20] = text_or_null(!waits && is_word ? "waiting" : "", &nulls[20]);
-	values[21] = text_or_null(r->match.change ? "waiting" : "", &nulls[21]);
-	values[22] = Int32GetDatum((int32) r->said.changes);
-	nulls[22] = waits && r->said.changes != 0 ? ' ' : 'n';
-	values[23] = TimestampTzGetDatum(pgw_unknown_payment_first(pgw_now()));
-	nulls[23] = waits && !PGW_MUTATED(UNKNOWN_FORGOTTEN) ? ' ' : 'n';
-	values[24] = text_or_null(becomes_of_dispute(r), &nulls[24]);
-	values[25] = text_or_null(r->match.dispute ? pgw_store_said_dispute_text(&r->said.dispute) : "",
-							  &nulls[25]);
-	values[26] =
-		text_or_null(r->proof != PGW_PROVED_BY_NOTHING ? pgw_proof_name(r->proof) : "", &nulls[26]);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (plan == NULL)
-	{
-		/* as the owner, with the search_path of whoever calls: names are the server's own */
-		plan = SPI_prepare(
-			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
-			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
-			" amount, currency, received_at, transaction_id, amounts, about, says, request_key,"
-			" evidence, change, may_change, next_match_at, dispute, dispute_says, proof)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-			" $18, $19, $20, $21, $22, $23, $24, $25, $26::pg_catalog.jsonb, $27)"
-			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
-			lengthof(types), types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the INSERT of a notification");
-	}
-	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not record a notification");
-	inserted = SPI_processed == 1;
-	SPI_finish();
-
-	/*
-	 * The bank is answered after COMMIT and does not send it again: a crash must not forget what
-	 * it was told we have, whatever the session has in synchronous_commit.
-	 */
-	if (inserted && !PGW_MUTATED(NOTIFICATION_UNFLUSHED))
-		ForceSyncCommit();
-	return inserted;
+	for (int i = 0; i < n; i++)
+		pgw_commit_signal_add_notified(&of[i].transaction_id, of[i].bank_reference);
+	pfree(of);
 }
 
 /* ---------------------------------------------------------------- what becomes of it */
+
+static bool
+insert(const Received *r, const PgwBank *bank, TimestampTz ask_at)
+{
+	PgwNotificationRow row = {.notification_id = r->notification_id,
+							  .bank = bank,
+							  .said = &r->said,
+							  .match = &r->match,
+							  .proof = r->proof,
+							  .received_at = r->at,
+							  .ask_at = ask_at};
+
+	return pgw_notification_insert(&row);
+}
+
+/*
+ * Anybody may have sent it, and nobody is to fill the table: so many wait at most.  The others the
+ * bank sends again.
+ */
+static void
+take_unconfirmed(Received *r, const PgwBank *bank)
+{
+	pgw_tables_lock(pgw_bounded_call_deadline());
+	r->match.outcome = "unconfirmed";
+	if (pgw_unconfirmed_full(bank->name))
+		r->verdict = PGW_NOTIFICATION_TOO_MANY;
+	else if (!insert(r, bank, pgw_now()))
+		r->verdict = PGW_NOTIFICATION_REPEATED;
+}
 
 /* One of them: all that the last one has left in *r but what came in is forgotten. */
 static void
@@ -330,11 +248,13 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 	{
 		pgw_tables_lock(pgw_bounded_call_deadline());
 		pgw_match_notification(&r->said, r->verdict == PGW_NOTIFICATION_HINT, bank, &r->match);
-		if (r->verdict == PGW_NOTIFICATION_HINT || insert(r, bank))
+		if (r->verdict == PGW_NOTIFICATION_HINT || insert(r, bank, 0))
 			have_it_asked(r);
 		else
 			r->verdict = PGW_NOTIFICATION_REPEATED;
 	}
+	else if (r->verdict == PGW_NOTIFICATION_TO_CONFIRM)
+		take_unconfirmed(r, bank);
 	pgw_metrics_notification(bank->name, bank->livemode, r->verdict);
 }
 
@@ -363,7 +283,9 @@ take(Received *r, const PgwBank *bank)
 static Datum
 result_datum(FunctionCallInfo fcinfo, const Received *r)
 {
-	bool taken = r->answer == PGW_NOTIFICATION_ACCEPTED && r->n == 1;
+	bool taken =
+		(r->answer == PGW_NOTIFICATION_ACCEPTED || r->answer == PGW_NOTIFICATION_TO_CONFIRM) &&
+		r->n == 1;
 	bool known = taken || (r->answer == PGW_NOTIFICATION_REPEATED && r->n == 1);
 	TupleDesc desc;
 	Datum values[5];

@@ -285,3 +285,30 @@ pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank 
 	if (m->nin_doubt > 0)
 		m->outcome = "asked";
 }
+
+/* ---------------------------------------------------------------- what follows */
+
+static void
+add(const pg_uuid_t *transaction_id, const char *bank_reference, PgwMatched *out, int most, int *n)
+{
+	if (*n == most)
+		return;
+	out[*n].transaction_id = *transaction_id;
+	strlcpy(out[*n].bank_reference, bank_reference, sizeof(out[*n].bank_reference));
+	(*n)++;
+}
+
+int
+pgw_match_follow_ups(const PgwMatch *m, const PgwNotification *said, bool is_hint, PgwMatched *out,
+					 int most)
+{
+	int n = 0;
+
+	if (m->request_key != NULL || m->change || (m->dispute && m->has_payment))
+		add(&m->transaction_id, "", out, most, &n);
+	for (int i = 0; i < m->nin_doubt; i++)
+		add(&m->in_doubt[i].transaction_id,
+			m->in_doubt[i].kind == PGW_KIND_PAYMENT && !is_hint ? said->bank_reference : "", out,
+			most, &n);
+	return n;
+}

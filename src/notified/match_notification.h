@@ -27,8 +27,23 @@ typedef struct PgwMatch
 		*request_key; /* it is the bank's word on this request of the attempt; NULL: on none */
 } PgwMatch;
 
+/* An attempt that is to be visited because of one. */
+typedef struct PgwMatched
+{
+	pg_uuid_t transaction_id;
+	char bank_reference[256]; /* the bank's id of the charge, as it has said; empty: none */
+} PgwMatched;
+
 /* is_hint: anybody may have sent it.  What *m points to is palloc'd. */
 extern void pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank *bank,
 								   PgwMatch *m);
+
+/*
+ * Which attempts are to be visited, so many at most; what finds no place is found again, or looked
+ * at as planned.  The id that a hint names is anybody's: only what pgw itself has of a charge is
+ * asked about then.
+ */
+extern int pgw_match_follow_ups(const PgwMatch *m, const PgwNotification *said, bool is_hint,
+								PgwMatched *out, int most);
 
 #endif

@@ -192,7 +192,7 @@ let_go(void *arg)
 	pgw_statements_end();
 }
 
-/* As client_api/receive_notification.c writes it of one whose payment is known. */
+/* As notification_row.c writes it of one whose payment is known. */
 static void
 write_match(const Row *r, const PgwMatch *m)
 {
@@ -220,29 +220,7 @@ write_match(const Row *r, const PgwMatch *m)
 	pgw_statements_end();
 }
 
-/* ---------------------------------------------------------------- what follows */
-
-static void
-add(Turn *t, const pg_uuid_t *transaction_id, const char *bank_reference)
-{
-	PgwMatched *m = &t->found[t->nfound];
-
-	if (t->nfound == t->most)
-		return; /* evidence and changes are found again; what is in doubt is asked as planned */
-	m->transaction_id = *transaction_id;
-	strlcpy(m->bank_reference, bank_reference, sizeof(m->bank_reference));
-	t->nfound++;
-}
-
-static void
-follow_up(Turn *t, const Row *r, const PgwMatch *m)
-{
-	if (m->request_key != NULL || m->change || m->dispute)
-		add(t, &m->transaction_id, "");
-	for (int i = 0; i < m->nin_doubt; i++)
-		add(t, &m->in_doubt[i].transaction_id,
-			m->in_doubt[i].kind == PGW_KIND_PAYMENT ? r->said.bank_reference : "");
-}
+/* ---------------------------------------------------------------- a turn */
 
 static bool
 time_is_up(const Turn *t)
@@ -270,7 +248,8 @@ match(void *arg)
 		if (!m.has_payment)
 			continue;
 		write_match(r, &m);
-		follow_up(t, r, &m);
+		t->nfound +=
+			pgw_match_follow_ups(&m, &r->said, false, t->found + t->nfound, t->most - t->nfound);
 		PGW_DEBUG_POINT("unknown_payment_matched");
 	}
 }

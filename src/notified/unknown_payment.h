@@ -8,15 +8,10 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "notified/match_notification.h"
+
 /* When one that comes now is matched again. */
 extern TimestampTz pgw_unknown_payment_first(TimestampTz now);
-
-/* An attempt that one of them was found to be about. */
-typedef struct PgwMatched
-{
-	pg_uuid_t transaction_id;
-	char bank_reference[256]; /* the bank's id of the charge, as it has said; empty: none */
-} PgwMatched;
 
 /*
  * Match those that are due, in transactions of its own, within a small time; how many attempts are

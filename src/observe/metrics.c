@@ -491,7 +491,7 @@ pgw_metrics_each_refused(void (*found)(const char *bank, uint64 n, void *arg), v
 	/* the bank's doing, or ours; what is not signed at all anybody sends */
 	static const PgwNotificationVerdict verdicts[] = {
 		PGW_NOTIFICATION_WRONG_SIGNATURE, PGW_NOTIFICATION_OUT_OF_TIME, PGW_NOTIFICATION_NO_SECRET,
-		PGW_NOTIFICATION_BAD_SECRET};
+		PGW_NOTIFICATION_BAD_SECRET, PGW_NOTIFICATION_NOT_CONFIRMED};
 	PgwCounters *b = pgw_metrics_my_counters();
 	uint32 n = b != NULL ? pg_atomic_read_u32(&b->nbanks) : 0;
 

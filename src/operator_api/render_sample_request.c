@@ -62,6 +62,7 @@ static const Argument arguments[] = {
 	{"original_ref", ARGUMENT_TEXT, "00000000000000000000000000000000", false, true},
 	{"bank_reference", ARGUMENT_TEXT, "bank-id-of-the-charge", false, true},
 	{"operation_reference", ARGUMENT_TEXT, "bank-id-of-the-operation", false, true},
+	{"notification_id", ARGUMENT_TEXT, "bank-id-of-the-notification", false, true},
 	{"merchant", ARGUMENT_TEXT, "default", false, false},
 	{"reference", ARGUMENT_TEXT, NULL, false, false},
 	{"reason", ARGUMENT_TEXT, NULL, false, false},
@@ -260,6 +261,7 @@ fill_params(const PgwBank *bank, PgwBankOp op, const Values *v, const PgwCurrenc
 	p->original_ref = charges ? p->transaction_ref : value_of(v, "original_ref");
 	p->bank_reference = charges ? NULL : value_of(v, "bank_reference");
 	p->operation_reference = charges ? NULL : value_of(v, "operation_reference");
+	p->notification_id = charges ? NULL : value_of(v, "notification_id");
 	p->idempotency_key = p->transaction_ref;
 	p->correlation_id = "00000000-0000-7000-8000-000000000000";
 	p->merchant = value_of(v, "merchant");

@@ -47,6 +47,7 @@
 #include "exchange/write_failures.h"
 #include "http/http.h"
 #include "observe/metrics.h"
+#include "queue/ask_banks.h"
 #include "queue/bank_answers.h"
 #include "queue/send_after_flush.h"
 #include "queue/try_banks.h"
@@ -151,7 +152,7 @@ pgw_bank_answers_over(PgwCall *call, long http_status)
 	pgw_call_forget_pages(call);
 	pgw_echo_forget(call);
 	pgw_lanes_closed(&call->place);
-	if (call->op != PGW_OP_PING && call->trial == 0)
+	if (call->op != PGW_OP_PING && call->trial == 0 && call->ask == NULL)
 	{
 		pgw_bank_answers_add(call);
 		pgw_call_report(call);
@@ -165,6 +166,8 @@ pgw_bank_answers_over(PgwCall *call, long http_status)
 	{
 		if (call->trial != 0)
 			pgw_trial_over(call);
+		else if (call->ask != NULL)
+			pgw_ask_over(call);
 		else
 			pgw_call_free(call);
 	}
@@ -287,6 +290,8 @@ take_in(PgwCall *call, const PgwHttpDone *done, void (*release)(void *))
 			look_at_clock(call, done);
 		if (call->trial != 0 && !goes_on)
 			pgw_trial_note(call, done);
+		if (call->ask != NULL && !goes_on)
+			pgw_ask_note(call, done);
 		PGW_DEBUG_POINT(pgw_call_debug_name(call, "answered",
 											call->in_doubt || call->op == PGW_OP_VOID ||
 													call->op == PGW_OP_REFUND

@@ -28,6 +28,7 @@
 #include "bank_call/call.h"
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
+#include "queue/ask_banks.h"
 #include "queue/bank_answers.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
@@ -129,12 +130,14 @@ pgw_queue_run(bool admit_new)
 
 	pgw_waiters_sweep();
 	pgw_bank_answers_collect(pgw_now(), &awaited_results, &flushed);
+	pgw_asks_record();
 	if (admit_new)
 	{
 		admit(&visits);
 		pgw_due_collect(&flushed, &visits);
 		pgw_calls_send_probes();
 		pgw_trials_send();
+		pgw_asks_send();
 	}
 
 	/*
@@ -198,7 +201,7 @@ pgw_queue_next_at(void)
 	TimestampTz each[] = {pgw_next_scan_time(),        pgw_due_next_at(),
 						  pgw_bank_answers_next_due(), pgw_requests_next_due(),
 						  pgw_bank_next_probe(),       pgw_lanes_next_due(),
-						  pgw_trials_next_at()};
+						  pgw_trials_next_at(),        pgw_asks_next_at()};
 
 	for (int i = 0; i < lengthof(each); i++)
 	{

@@ -31,6 +31,7 @@
 #include "exchange/log_rate.h"
 #include "exchange/taken_slots.h"
 #include "http/http.h"
+#include "queue/ask_banks.h"
 #include "queue/bank_answers.h"
 #include "queue/send_after_flush.h"
 #include "queue/try_banks.h"
@@ -61,6 +62,8 @@ give_up(PgwCall *call)
 	pgw_lanes_closed(&call->place);
 	if (call->trial != 0)
 		pgw_trial_over(call);
+	else if (call->ask != NULL)
+		pgw_ask_over(call);
 	else if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
 	else

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/connector/compiled.h"
+#include "core/notification/ask_again.h"
 #include "core/notification/given_headers.h"
 #include "core/notification/match_again.h"
 #include "core/notification/notification_verdict.h"
@@ -74,6 +75,13 @@ static const char adyen_body[] =
 
 #define BASIC "'signature': {'scheme': 'basic_auth'}"
 
+/* One that can be asked for a notification by its id. */
+#define ASK "'signature': {'scheme': 'ask'}, 'identity': '/id', 'time': '/asked'"
+static const char verify[] =
+	"'verify_notification': {'method': 'GET', 'path': '/e/{{notification_id}}', 'answer': {'rules':"
+	" [{'status': 200, 'when': {'/id': {'exists': true}}, 'outcome': 'approved'},"
+	" {'status': 404, 'outcome': 'not_found'}]}}, ";
+
 /* A bank that can be asked, for those that need one: its notifications begin with a blank. */
 #define LOOK " 'signature'"
 #define LOOK_ANYWAY "'type': '/t', " /* with what begins by "'signature'" */
@@ -93,12 +101,13 @@ compile(const char *notifications, PgwConnectorError *err)
 
 	snprintf(
 		document, sizeof(document),
-		"{'v': 2, 'capabilities': {'tokens': true}, 'not_ids': ['0'], 'operations': {%s%s'charge':"
+		"{'v': 2, 'capabilities': {'tokens': true}, 'not_ids': ['0'], 'operations': {%s%s%s'charge':"
 		" {'method': 'POST', 'path': '/c', 'encoding': 'json', 'body': {'t': '{{token}}',"
 		" 'r': '{{transaction_ref}}'}, 'answer': {'rules': [{'status': 200, 'outcome':"
 		" 'approved'}]}}}, 'notifications': {%s}}",
 		strstr(notifications, LOOK) != NULL ? lookup : "",
-		strstr(notifications, REFUNDS) != NULL ? refund : "", notifications);
+		strstr(notifications, REFUNDS) != NULL ? refund : "",
+		strstr(notifications, "/asked") != NULL ? verify : "", notifications);
 	memset(err, 0, sizeof(*err));
 	with_quotes(document);
 	return pgw_connector_compile(document, strlen(document), err);
@@ -797,6 +806,69 @@ test_unsigned(void **state)
 	assert_int_equal(pgw_notification_http_status(PGW_NOTIFICATION_HINT), 200);
 }
 
+/* One that the bank is asked for: only its id is kept, and the answer's is looked at. */
+static void
+test_asked(void **state)
+{
+	static const char spec[] = ASK ", " FIELDS ", 'type': '/type'";
+	static const char body[] = "{\"id\": \"evt_1\", \"type\": \"paid\", \"livemode\": true}";
+	static PgwJudged j[PGW_NOTIFICATION_MAX_ITEMS];
+	PgwConnectorError err;
+	PgwConnector *c = compile(spec, &err);
+	PgwNotification said;
+
+	(void) state;
+	if (c == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+	assert_false(pgw_notification_needs_secret(c));
+	assert_int_equal(judge(spec, body, true, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_TO_CONFIRM);
+	assert_int_equal(j[0].proof, PGW_PROVED_BY_NOTHING);
+	assert_string_equal(j[0].said.event_id, "evt_1");
+	assert_int_equal(strlen(j[0].said.identity), 64);
+	assert_string_equal(j[0].said.bank_reference, "");
+	assert_string_equal(j[0].said.type, "");
+	judge(spec, "{\"id\": \"\", \"livemode\": true}", true, j);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+	judge(spec, "{\"type\": \"paid\", \"livemode\": true}", true, j);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+	judge(spec, "{\"id\": \"4111111111111111\", \"livemode\": true}", true, j);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+
+	assert_true(pgw_notification_confirmed(c, "evt_1", body, strlen(body), true, &said));
+	assert_string_equal(said.type, "paid");
+	assert_string_equal(said.identity, j[0].said.identity[0] != '\0' ? said.identity : "");
+	assert_false(pgw_notification_confirmed(c, "evt_2", body, strlen(body), true, &said));
+	assert_false(pgw_notification_confirmed(c, "evt_1", body, strlen(body) - 1, true, &said));
+	assert_true(pgw_notification_confirmed(c, "evt_1", body, strlen(body), false, &said));
+	assert_true(said.other_mode);
+	assert_int_equal(pgw_notification_http_status(PGW_NOTIFICATION_TO_CONFIRM), 200);
+	assert_int_equal(pgw_notification_http_status(PGW_NOTIFICATION_TOO_MANY), 503);
+	pgw_connector_free(c);
+}
+
+/* For a day, ever less often; that the bank does not know it counts once it would. */
+static void
+test_ask_again(void **state)
+{
+	int64_t age = 0;
+	int n = 0;
+
+	(void) state;
+	while (pgw_ask_again_ms(age) >= 0)
+	{
+		assert_true(pgw_ask_again_ms(age) >= 5000 && pgw_ask_again_ms(age) <= 3600 * 1000);
+		age += pgw_ask_again_ms(age);
+		n++;
+	}
+	assert_true(n > 20 && n < 100);
+	assert_true(age >= PGW_ASK_FOR_MS);
+	assert_true(pgw_ask_again_ms(-1000) > 0);
+	assert_false(pgw_ask_not_found_counts(0));
+	assert_false(pgw_ask_not_found_counts(59999));
+	assert_true(pgw_ask_not_found_counts(60000));
+}
+
 #define ONE "/NotificationRequestItem"
 #define ADYEN_ITEMS \
 	"'items': '/notificationItems', 'signature': {'scheme': 'hmac_fields', 'at': '" ONE \
@@ -1024,6 +1096,12 @@ test_faults(void **state)
 		{"'signature': {'scheme': 'none', 'header': 'x'}, " FIELDS,
 		 "/notifications/signature/header"},
 		{"'signature': {'scheme': 'none'}, 'identity': '/id', " FIELDS, "/notifications/identity"},
+		{"'signature': {'scheme': 'ask'}, 'identity': '/id', " FIELDS, "/notifications/signature"},
+		{"'signature': {'scheme': 'ask', 'header': 'x'}, " FIELDS,
+		 "/notifications/signature/header"},
+		{ASK ", 'format': 'form', " FIELDS, "/notifications/format"},
+		{ASK ", 'items': '/a', " FIELDS, "/notifications/items"},
+		{BASIC ", 'time': '/asked', " FIELDS, "/operations/verify_notification"},
 		{BASIC ", 'format': 'xml', " FIELDS, "/notifications/format"},
 		{BASIC ", 'format': 'form', 'items': '/a', " FIELDS, "/notifications/items"},
 		{BASIC ", 'items': '', " FIELDS, "/notifications/items"},
@@ -1158,6 +1236,8 @@ main(void)
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_unsigned),
+		cmocka_unit_test(test_asked),
+		cmocka_unit_test(test_ask_again),
 		cmocka_unit_test(test_items),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_changes),

@@ -33,6 +33,7 @@ typedef struct PgwCallParams
 	const char *bank_reference; /* the bank's id of that charge */
 	/* the bank's own id of the refund that is looked up; of a refund: of what took the money */
 	const char *operation_reference;
+	const char *notification_id; /* the bank's own id of what it has sent by itself */
 	const char *idempotency_key;
 	const char *correlation_id;
 	const char *traceparent; /* of the trace that the caller's work is part of */

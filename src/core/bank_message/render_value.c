@@ -442,6 +442,8 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 			return pgw_render_text(r, b, how, p->bank_reference);
 		case PGW_PH_OPERATION_REFERENCE:
 			return pgw_render_text(r, b, how, p->operation_reference);
+		case PGW_PH_NOTIFICATION_ID:
+			return pgw_render_text(r, b, how, p->notification_id);
 		case PGW_PH_IDEMPOTENCY_KEY:
 			return pgw_render_text(r, b, how, p->idempotency_key);
 		case PGW_PH_CORRELATION_ID:

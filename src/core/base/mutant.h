@@ -271,6 +271,9 @@ typedef enum PgwMutant
 	EVIDENCE_UNCLAIMED,  /* ... or given to a person, and its charge is anybody's */
 	LOGIN_SUPPOSED,      /* a second proof is believed that nobody has given */
 	UNKNOWN_FORGOTTEN,   /* of an unknown payment: it is never looked at again */
+	ASKED_BELIEVED,      /* what is to be asked for is taken as it came */
+	UNCONFIRMED_FLOOD,   /* ... and whoever makes them up fills the table */
+	ANOTHER_CONFIRMED,   /* ... or by an answer that shows another */
 	UNSIGNED_TAKEN,      /* what nobody has signed is taken as if it were */
 	ITEM_SIGNATURE,      /* of several in one body nobody looks at the signature of each */
 	/* libcurl may send again what a bank forgets under its key */

@@ -188,10 +188,10 @@ pgw_request_names(const PgwConnector *c, const PgwCompiledOp *op, uint64_t among
 	 * charge not always, and the merchant may have given none
 	 */
 	static const PgwPlaceholder order[] = {PGW_PH_OPERATION_REFERENCE, PGW_PH_TRANSACTION_REF,
-										   PGW_PH_ORIGINAL_REF, PGW_PH_BANK_REFERENCE,
-										   PGW_PH_REFERENCE};
+										   PGW_PH_ORIGINAL_REF,        PGW_PH_BANK_REFERENCE,
+										   PGW_PH_REFERENCE,           PGW_PH_NOTIFICATION_ID};
 
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 	{
 		if ((among & PGW_PH_BIT(order[i])) != 0 && stands_always(c, op, order[i]))
 			return PGW_PH_BIT(order[i]);

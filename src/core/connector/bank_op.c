@@ -6,9 +6,17 @@
 
 #include <string.h>
 
-static const char *const op_names[PGW_NOPS] = {
-	"charge",        "authorize",     "capture", "void",    "refund",
-	"lookup_charge", "lookup_refund", "cancel",  "reverse", "ping"};
+static const char *const op_names[PGW_NOPS] = {"charge",
+											   "authorize",
+											   "capture",
+											   "void",
+											   "refund",
+											   "lookup_charge",
+											   "lookup_refund",
+											   "cancel",
+											   "reverse",
+											   "ping",
+											   "verify_notification"};
 
 static const char *const outcome_names[] = {"unknown",         "approved",  "declined",
 											"requires_action", "pending",   "rejected",

@@ -18,6 +18,7 @@ typedef enum PgwBankOp
 	PGW_OP_CANCEL,  /* by our reference, whatever state it is in */
 	PGW_OP_REVERSE, /* a charge as a whole, captured or not, settled or not */
 	PGW_OP_PING,
+	PGW_OP_VERIFY_NOTIFICATION, /* one of its notifications, by that's own id */
 	PGW_NOPS
 } PgwBankOp;
 

@@ -316,10 +316,12 @@ compile_one_operation(PgwCompile *cc, const char *name, json_object *v)
 	if (op == NULL)
 		return pgw_fault(
 			cc,
-			"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_by_id, lookup_refund, cancel, reverse, ping");
+			"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_by_id, lookup_refund, cancel, reverse, ping, verify_notification");
 	if (op == &cc->connector->lookup_by_id && !pgw_since_version(cc, 2, "\"lookup_by_id\""))
 		return false;
 	if (which == PGW_OP_REVERSE && !pgw_since_version(cc, 2, "\"reverse\""))
+		return false;
+	if (which == PGW_OP_VERIFY_NOTIFICATION && !pgw_since_version(cc, 2, "\"verify_notification\""))
 		return false;
 	return pgw_compile_operation(cc, v, which, op);
 }
@@ -361,6 +363,20 @@ check_sources(PgwCompile *cc, json_object *v)
 			return pgw_fault_at(cc, name, "must be a string: what was read, and when");
 	}
 	return true;
+}
+
+/* Of what is signed, or a hint, nobody asks. */
+static bool
+check_verify_notification(PgwCompile *cc)
+{
+	const PgwConnector *c = cc->connector;
+
+	if (!c->ops[PGW_OP_VERIFY_NOTIFICATION].present ||
+		(c->notifications.present && c->notifications.signature.scheme == PGW_TO_BE_ASKED))
+		return true;
+	pgw_enter(cc, "operations");
+	return pgw_fault_at(cc, pgw_op_name(PGW_OP_VERIFY_NOTIFICATION),
+						"has no use: the notifications' scheme is not \"ask\"");
 }
 
 static bool
@@ -422,7 +438,7 @@ compile_document(PgwCompile *cc, json_object *doc)
 		good &= pgw_compile_member(cc, "operations", part, compile_operations);
 	if ((part = pgw_member(doc, "notifications")) != NULL)
 		good &= pgw_compile_member(cc, "notifications", part, pgw_compile_notifications);
-	if (!good || cc->nfaults > 0)
+	if (!good || cc->nfaults > 0 || !check_verify_notification(cc))
 		return false;
 	pgw_enter(cc, "capabilities");
 	return pgw_check_capabilities(cc);

@@ -112,7 +112,8 @@ compile_accepted(PgwCompile *cc, PgwBankOp op)
 static bool
 compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
-	bool lookup = op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
+	bool lookup = op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND ||
+				  op == PGW_OP_VERIFY_NOTIFICATION;
 	const char *s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 	int outcome = pgw_outcome_parse(s);
 
@@ -157,6 +158,9 @@ static bool
 may_be_empty(PgwBankOp op, PgwOutcome outcome)
 {
 	if (pgw_op_is_lookup(op))
+		return outcome == PGW_OUT_NOT_FOUND;
+	/* what the notification says stands in its body */
+	if (op == PGW_OP_VERIFY_NOTIFICATION)
 		return outcome == PGW_OUT_NOT_FOUND;
 	/* ... if a header names its id: check_headers() */
 	if (op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE)

@@ -2,10 +2,11 @@
  * compile_notifications.c - compile what the bank sends by itself: how it is signed, what tells one
  * notification from another, and what of it says which payment it is about
  *
- * Invariants: a notification that is taken is signed, or comes from who knows a password, and one
- * that is neither can make pgw look and nothing more; each scheme has what it needs and nothing
- * that it would ignore; and where nothing in a notification names a payment there are none.  A
- * notification is no answer, so nothing in its fields is compared with a question.
+ * Invariants: a notification that is taken is signed, or comes from who knows a password, or the
+ * bank is asked for it; and one that is none of these can make pgw look and nothing more; each
+ * scheme has what it needs and nothing that it would ignore; and where nothing in a notification
+ * names a payment there are none.  A notification is no answer, so nothing in its fields is
+ * compared with a question.
  */
 #include "core/connector/compiled.h"
 
@@ -17,7 +18,7 @@
 
 static const char *const scheme_names[] = {
 	"timestamped_hmac", "standard_webhooks", "hmac_body", "hmac_url_body",
-	"hmac_fields",      "basic_auth",        "none"};
+	"hmac_fields",      "basic_auth",        "none",      "ask"};
 
 #define NSCHEMES (sizeof(scheme_names) / sizeof(scheme_names[0]))
 
@@ -29,8 +30,9 @@ static const char *const body_keys[] = {"scheme", "header", "hash", "as", "key_a
 static const char *const field_keys[] = {"scheme", "at", "fields", "separator",
 										 "hash",   "as", "key_as", NULL};
 static const char *const bare_keys[] = {"scheme", NULL};
-static const char *const *const keys_of[NSCHEMES] = {
-	timestamped_keys, standard_keys, body_keys, body_keys, field_keys, bare_keys, bare_keys};
+static const char *const *const keys_of[NSCHEMES] = {timestamped_keys, standard_keys, body_keys,
+													 body_keys,        field_keys,    bare_keys,
+													 bare_keys,        bare_keys};
 
 /* ---- small parts ---- */
 
@@ -193,7 +195,7 @@ compile_scheme(PgwCompile *cc, json_object *v, PgwSignature *s)
 	if (i == NSCHEMES)
 		return pgw_fault_at(
 			cc, "scheme",
-			"must be one of timestamped_hmac, standard_webhooks, hmac_body, hmac_url_body, hmac_fields, basic_auth, none");
+			"must be one of timestamped_hmac, standard_webhooks, hmac_body, hmac_url_body, hmac_fields, basic_auth, none, ask");
 	s->scheme = (PgwSignatureScheme) i;
 	return pgw_check_keys(cc, v, keys_of[i]);
 }
@@ -230,6 +232,7 @@ compile_signature(PgwCompile *cc, json_object *v)
 		case PGW_SIGNED_STANDARD_WEBHOOKS:
 		case PGW_SIGNED_BASIC_AUTH:
 		case PGW_UNSIGNED:
+		case PGW_TO_BE_ASKED:
 			return true;
 	}
 	return compile_header(cc, v, &s->header) && compile_hash(cc, v, s) && compile_writing(cc, v, s);
@@ -379,6 +382,32 @@ check_unsigned(PgwCompile *cc, json_object *v)
 						"what nobody has signed can only make pgw look, and there is no look-up");
 }
 
+/* What came counts for its id alone: there is one, and the bank can be asked by it. */
+static bool
+check_asked(PgwCompile *cc)
+{
+	const PgwConnector *c = cc->connector;
+	const PgwNotificationSpec *n = &c->notifications;
+
+	if (n->signature.scheme != PGW_TO_BE_ASKED)
+		return true;
+	/* one with faults of its own is not missing */
+	if (cc->nfaults == 0 && !c->ops[PGW_OP_VERIFY_NOTIFICATION].present)
+		return pgw_fault_at(
+			cc, "signature",
+			"the bank is asked for the notification by its id, and there is no operation \"verify_notification\"");
+	if (n->form)
+		return pgw_fault_at(
+			cc, "format",
+			"what came is read as what the bank answers when it is asked for it: must be \"json\"");
+	if (n->has_items)
+		return pgw_fault_at(cc, "items",
+							"the bank is asked for each notification by its own id: one in a body");
+	return n->nidentity == 1 ||
+		   pgw_fault_at(cc, "identity",
+						"must be one pointer: the id by which the bank is asked for it");
+}
+
 bool
 pgw_compile_notifications(PgwCompile *cc, json_object *v)
 {
@@ -404,7 +433,7 @@ pgw_compile_notifications(PgwCompile *cc, json_object *v)
 								i == 0 ? "missing: must say how they are signed"
 									   : "missing: must say which payment they are about");
 	}
-	if (!check_unsigned(cc, v))
+	if (!check_unsigned(cc, v) || !check_asked(cc))
 		return false;
 	cc->connector->notifications.present = true;
 	return true;

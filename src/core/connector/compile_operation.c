@@ -15,6 +15,9 @@
 
 #include "core/base/mutant.h"
 
+#define SAID_ALWAYS \
+	"; not in one alternative of a choice alone, nor beside something that may have no value"
+
 /*
  * What asks changes nothing, and what moves money is no question: whoever stands between us and the
  * bank, libcurl included, may send a GET again by itself, or answer it from memory.
@@ -179,7 +182,8 @@ identities_of(PgwBankOp which)
 	const uint64_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
 	const uint64_t own = PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE);
 
-	if (which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
+	if (which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING ||
+		which == PGW_OP_VERIFY_NOTIFICATION)
 		return 0;
 	if (which == PGW_OP_LOOKUP_REFUND)
 		return PGW_PH_BIT(PGW_PH_TRANSACTION_REF) | theirs | own;
@@ -222,6 +226,34 @@ check_pages(PgwCompile *cc, const PgwCompiledOp *op)
 	return pgw_fault_at(
 		cc, "next",
 		"the next page is asked for by a GET with one parameter more: not with another method, nor where {{path}} is signed");
+}
+
+/*
+ * A notification is asked for by its id, and by nothing else; what the answer says is read as what
+ * came is, by the notifications' own fields.
+ */
+static bool
+check_notification_id(PgwCompile *cc, PgwBankOp which, const PgwCompiledOp *op)
+{
+	const uint64_t id = PGW_PH_BIT(PGW_PH_NOTIFICATION_ID);
+
+	if (which != PGW_OP_VERIFY_NOTIFICATION)
+		return (op->uses & id) == 0 ||
+			   pgw_fault(cc, "{{notification_id}} has a value in \"verify_notification\" only");
+	if (pgw_request_names(cc->connector, op, id) == 0)
+		return pgw_fault(
+			cc,
+			"the request does not say which notification it asks for: {{notification_id}} must stand in it" SAID_ALWAYS);
+	for (int field = 0; field < PGW_NFIELDS; field++)
+	{
+		if (!op->answer.has_field[field])
+			continue;
+		pgw_enter(cc, "answer");
+		return pgw_fault_at(
+			cc, "fields",
+			"what the answer says is read by the \"fields\" of \"notifications\": leave these out");
+	}
+	return true;
 }
 
 /* All but the answer. */
@@ -309,7 +341,7 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 	op->needs |= op->uses & PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE);
 	op->answer.by_own_id = (op->needs & PGW_PH_BIT(PGW_PH_OPERATION_REFERENCE)) != 0;
 	op->present = true;
-	return check_pages(cc, op);
+	return check_notification_id(cc, which, op) && check_pages(cc, op);
 }
 
 /* Whichever of the two the connector has. */
@@ -324,9 +356,6 @@ charge_names_reference(const PgwConnector *c)
 	}
 	return true;
 }
-
-#define SAID_ALWAYS \
-	"; not in one alternative of a choice alone, nor beside something that may have no value"
 
 /*
  * A question names what it is about, and so does the answer: a bank that ignores what it was asked

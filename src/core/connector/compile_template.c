@@ -38,6 +38,7 @@ static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "card_expiry",
 													  "card_brand",
 													  "operation_reference",
+													  "notification_id",
 													  "traceparent",
 													  "tracestate",
 													  "now",
@@ -160,7 +161,7 @@ compile_customer(PgwCompile *cc, const char *pointer, size_t len, PgwSegment *se
 static bool
 compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 {
-	char list[704] = "";
+	char list[720] = "";
 	size_t used = 0;
 
 	for (int i = 0; i < PGW_PH_NONE; i++)

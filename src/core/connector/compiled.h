@@ -73,10 +73,11 @@ typedef enum PgwPlaceholder
 	PGW_PH_REASON,
 	PGW_PH_FINAL,
 	PGW_PH_SECRET,      /* with a name, or NULL: a file with one value */
-	PGW_PH_CARD_EXPIRY, /* this and the next six: since version 2 */
+	PGW_PH_CARD_EXPIRY, /* this and the next seven: since version 2 */
 	PGW_PH_CARD_BRAND,
 	PGW_PH_OPERATION_REFERENCE,
-	PGW_PH_TRACEPARENT, /* this and the next one: in headers alone */
+	PGW_PH_NOTIFICATION_ID, /* in "verify_notification" alone */
+	PGW_PH_TRACEPARENT,     /* this and the next one: in headers alone */
 	PGW_PH_TRACESTATE,
 	PGW_PH_NOW,
 	PGW_PH_NONCE,
@@ -380,7 +381,8 @@ typedef enum PgwSignatureScheme
 	PGW_SIGNED_URL_AND_BODY, /* ... of the URL it was sent to, and the body */
 	PGW_SIGNED_FIELDS,       /* a place of the body, of others of it */
 	PGW_SIGNED_BASIC_AUTH,   /* nothing is signed: who sends it knows a name and a password */
-	PGW_UNSIGNED             /* anybody may have sent it: a hint, and nothing more */
+	PGW_UNSIGNED,            /* anybody may have sent it: a hint, and nothing more */
+	PGW_TO_BE_ASKED          /* ... and the bank is asked for it, by its id */
 } PgwSignatureScheme;
 
 #define PGW_MAX_SIGNED_FIELDS 32

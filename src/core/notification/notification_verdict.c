@@ -20,6 +20,7 @@ static const struct
 	[PGW_NOTIFICATION_ACCEPTED] = {"accepted", 200},
 	[PGW_NOTIFICATION_REPEATED] = {"repeated", 200},
 	[PGW_NOTIFICATION_HINT] = {"hint", 200},
+	[PGW_NOTIFICATION_TO_CONFIRM] = {"to_confirm", 200},
 	[PGW_NOTIFICATION_NOT_SIGNED] = {"not_signed", 400},
 	[PGW_NOTIFICATION_WRONG_SIGNATURE] = {"wrong_signature", 400},
 	[PGW_NOTIFICATION_OUT_OF_TIME] = {"out_of_time", 400},
@@ -28,9 +29,11 @@ static const struct
 	[PGW_NOTIFICATION_TOO_LARGE] = {"too_large", 413},
 	[PGW_NOTIFICATION_NOT_EXPECTED] = {"not_expected", 404},
 	[PGW_NOTIFICATION_UNKNOWN_BANK] = {"unknown_bank", 404},
+	[PGW_NOTIFICATION_TOO_MANY] = {"too_many", 503},
 	[PGW_NOTIFICATION_NO_URL] = {"no_url", 500},
 	[PGW_NOTIFICATION_NO_SECRET] = {"no_secret", 503},
 	[PGW_NOTIFICATION_BAD_SECRET] = {"bad_secret", 503},
+	[PGW_NOTIFICATION_NOT_CONFIRMED] = {"not_confirmed", 400},
 };
 
 const char *
@@ -75,9 +78,39 @@ of_signature(PgwVerified v)
 }
 
 bool
+pgw_notification_is_asked_for(const PgwConnector *c)
+{
+	return c->notifications.signature.scheme == PGW_TO_BE_ASKED;
+}
+
+void
+pgw_notification_keep_id(PgwNotification *said)
+{
+	PgwNotification kept = {.readable = said->readable};
+
+	memcpy(kept.digest, said->digest, sizeof(kept.digest));
+	memcpy(kept.identity, said->identity, sizeof(kept.identity));
+	memcpy(kept.event_id, said->event_id, sizeof(kept.event_id));
+	*said = kept;
+}
+
+bool
+pgw_notification_confirmed(const PgwConnector *c, const char *event_id, const char *body,
+						   size_t len, bool livemode, PgwNotification *said)
+{
+	PgwArrived a = {.body = body, .len = len};
+
+	if (len > PGW_NOTIFICATION_MAX_BYTES)
+		return false;
+	pgw_notification_read(c, &a, livemode, said);
+	return said->readable &&
+		   (strcmp(said->event_id, event_id) == 0 || PGW_MUTATED(ANOTHER_CONFIRMED));
+}
+
+bool
 pgw_notification_needs_secret(const PgwConnector *c)
 {
-	return c->notifications.signature.scheme != PGW_UNSIGNED;
+	return c->notifications.signature.scheme != PGW_UNSIGNED && !pgw_notification_is_asked_for(c);
 }
 
 PgwNotificationVerdict
@@ -118,6 +151,9 @@ is_signed_one_by_one(const PgwConnector *c)
 static PgwNotificationVerdict
 verify(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets)
 {
+	if (pgw_notification_is_asked_for(c))
+		return PGW_MUTATED(ASKED_BELIEVED) ? PGW_NOTIFICATION_ACCEPTED
+										   : PGW_NOTIFICATION_TO_CONFIRM;
 	if (!pgw_notification_needs_secret(c))
 		return PGW_MUTATED(UNSIGNED_TAKEN) ? PGW_NOTIFICATION_ACCEPTED : PGW_NOTIFICATION_HINT;
 	return of_signature(pgw_verify_signature(&c->notifications.signature, n, secrets));
@@ -129,7 +165,8 @@ pgw_proof_name(PgwProof proof)
 	static const char *const names[] = {[PGW_PROVED_BY_NOTHING] = NULL,
 										[PGW_PROVED_BY_SIGNATURE] = "signature",
 										[PGW_PROVED_BY_LOGIN] = "login",
-										[PGW_PROVED_BY_BOTH] = "both"};
+										[PGW_PROVED_BY_BOTH] = "both",
+										[PGW_PROVED_BY_ANSWER] = "answer"};
 
 	return names[proof];
 }
@@ -148,7 +185,8 @@ proof_of(const PgwConnector *c, bool logged_in)
 static bool
 is_good(PgwNotificationVerdict v)
 {
-	return v == PGW_NOTIFICATION_ACCEPTED || v == PGW_NOTIFICATION_HINT;
+	return v == PGW_NOTIFICATION_ACCEPTED || v == PGW_NOTIFICATION_HINT ||
+		   v == PGW_NOTIFICATION_TO_CONFIRM;
 }
 
 /* One, of which good is known already: what of it says that it is not taken after all? */
@@ -162,6 +200,13 @@ judge_one(const PgwConnector *c, const PgwArrived *n, PgwNotificationVerdict goo
 		out->verdict = PGW_NOTIFICATION_UNREADABLE;
 	else if (out->said.other_mode || other_mode)
 		out->verdict = PGW_NOTIFICATION_OTHER_MODE;
+	if (out->verdict == PGW_NOTIFICATION_TO_CONFIRM)
+	{
+		pgw_notification_keep_id(&out->said);
+		/* nothing to ask by */
+		if (out->said.event_id[0] == '\0')
+			out->verdict = PGW_NOTIFICATION_UNREADABLE;
+	}
 }
 
 /* The elements of the list; 0: none, or no list; -1: too many. */

@@ -12,8 +12,9 @@
 typedef enum PgwNotificationVerdict
 {
 	PGW_NOTIFICATION_ACCEPTED = 0,
-	PGW_NOTIFICATION_REPEATED, /* it was taken before */
-	PGW_NOTIFICATION_HINT,     /* anybody may have sent it: it can make us look */
+	PGW_NOTIFICATION_REPEATED,   /* it was taken before */
+	PGW_NOTIFICATION_HINT,       /* anybody may have sent it: it can make us look */
+	PGW_NOTIFICATION_TO_CONFIRM, /* ... and the bank is asked for it, by its id */
 	PGW_NOTIFICATION_NOT_SIGNED,
 	PGW_NOTIFICATION_WRONG_SIGNATURE,
 	PGW_NOTIFICATION_OUT_OF_TIME,
@@ -22,9 +23,12 @@ typedef enum PgwNotificationVerdict
 	PGW_NOTIFICATION_TOO_LARGE,
 	PGW_NOTIFICATION_NOT_EXPECTED, /* the bank, or its connector, has none */
 	PGW_NOTIFICATION_UNKNOWN_BANK,
+	PGW_NOTIFICATION_TOO_MANY,  /* more wait to be asked for than there may be */
 	PGW_NOTIFICATION_NO_URL,    /* this and the next: ours to mend */
 	PGW_NOTIFICATION_NO_SECRET, /* its file cannot be used */
 	PGW_NOTIFICATION_BAD_SECRET,
+	PGW_NOTIFICATION_NOT_CONFIRMED, /* the bank was asked, and has not sent it: no answer, a count
+									 */
 	PGW_NNOTIFICATION_VERDICTS
 } PgwNotificationVerdict;
 
@@ -40,11 +44,28 @@ extern int pgw_notification_http_status(PgwNotificationVerdict v);
 /* Does the connector say how notifications of its bank are signed? */
 extern bool pgw_notification_expected(const PgwConnector *c);
 
+/* Is the bank asked for each, by its id, before it counts? */
+extern bool pgw_notification_is_asked_for(const PgwConnector *c);
+
 /* Is a secret needed to tell? */
 extern bool pgw_notification_needs_secret(const PgwConnector *c);
 
 /* A body with more of them is none. */
 #define PGW_NOTIFICATION_MAX_ITEMS 64
+
+/*
+ * Of one that is to be asked for: nothing that came is to be believed, so this is all that is kept
+ * of it.
+ */
+extern void pgw_notification_keep_id(PgwNotification *said);
+
+/*
+ * What the bank has answered when it was asked for the notification with this id; false: that is
+ * no such notification.
+ */
+extern bool pgw_notification_confirmed(const PgwConnector *c, const char *event_id,
+									   const char *body, size_t len, bool livemode,
+									   PgwNotification *said);
 
 /* By what it is known to be the bank's. */
 typedef enum PgwProof
@@ -52,7 +73,8 @@ typedef enum PgwProof
 	PGW_PROVED_BY_NOTHING = 0,
 	PGW_PROVED_BY_SIGNATURE,
 	PGW_PROVED_BY_LOGIN, /* whoever sent it knows a name and a password */
-	PGW_PROVED_BY_BOTH
+	PGW_PROVED_BY_BOTH,
+	PGW_PROVED_BY_ANSWER /* the bank was asked for it, and all that it says is of that answer */
 } PgwProof;
 extern const char *pgw_proof_name(PgwProof proof); /* nothing: NULL */
 

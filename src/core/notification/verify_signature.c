@@ -368,7 +368,7 @@ pgw_verify_signature(const PgwSignature *s, const PgwArrived *n, const PgwSecret
 		return PGW_NO_SECRET;
 	if (n->len > PGW_NOTIFICATION_MAX_BYTES || n->nheaders > PGW_NOTIFICATION_MAX_HEADERS)
 		return PGW_NOT_SIGNED;
-	if (s->scheme == PGW_UNSIGNED)
+	if (s->scheme == PGW_UNSIGNED || s->scheme == PGW_TO_BE_ASKED)
 		return PGW_NOT_SIGNED;
 	if (s->scheme == PGW_SIGNED_BASIC_AUTH)
 		return pgw_verify_login(n, secrets);
@@ -391,6 +391,7 @@ pgw_verify_signature(const PgwSignature *s, const PgwArrived *n, const PgwSecret
 		case PGW_SIGNED_URL_AND_BODY:
 		case PGW_SIGNED_BASIC_AUTH:
 		case PGW_UNSIGNED:
+		case PGW_TO_BE_ASKED:
 			claim_header(s, n, &c);
 			break;
 	}

@@ -37,6 +37,7 @@ pgw_breaker_group(PgwBankOp op)
 		case PGW_OP_LOOKUP_CHARGE:
 		case PGW_OP_LOOKUP_REFUND:
 		case PGW_OP_PING:
+		case PGW_OP_VERIFY_NOTIFICATION:
 			return PGW_BREAKER_LOOKUPS;
 		case PGW_OP_CHARGE:
 		case PGW_OP_AUTHORIZE:

@@ -1,0 +1,152 @@
+/*
+ * unconfirmed.c - notifications that anybody may have sent, and that the bank is asked for
+ *
+ * Of one that came there is its id alone (core/notification/notification_verdict.c); the worker
+ * asks the bank for it (queue/ask_banks.c), and what counts is what the bank answers.  Until then
+ * it is matched with no payment, and nothing follows from it.
+ *
+ * Bounds: MOST of them wait for a bank, as anybody who knows the endpoint can make them up.
+ *
+ * Orderings that matter
+ *     - The row is committed before the bank that sent it is answered, so one that is to be asked
+ *       for is never forgotten: whoever is killed while it is asked for leaves it due again.
+ *     - That it is confirmed, which payment it is about and what follows are one commit.
+ *
+ * Locks: only the worker changes such rows; what somebody else has locked (a purge) is passed over.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "core/base/mutant.h"
+#include "notified/notification_row.h"
+#include "notified/unconfirmed.h"
+#include "store/notification_rows.h"
+#include "database/statements.h"
+
+#define MOST 1000
+
+/* Farther away no next question is: the clock was set back. */
+#define FARTHEST_MS (INT64CONST(2) * 60 * 60 * 1000)
+
+bool
+pgw_unconfirmed_full(const char *bank)
+{
+	Oid types[] = {TEXTOID, INT4OID};
+	Datum args[] = {CStringGetTextDatum(bank), Int32GetDatum(MOST)};
+	bool full;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args("SELECT FROM pgw.notifications WHERE bank = $1"
+							  " AND next_ask_at IS NOT NULL LIMIT $2",
+							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the notifications that wait could not be counted");
+	full = SPI_processed >= MOST && !PGW_MUTATED(UNCONFIRMED_FLOOD);
+	SPI_finish();
+	return full;
+}
+
+static void
+copy_text(HeapTuple tuple, int column, char *out, Size size)
+{
+	char *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, column);
+
+	strlcpy(out, text != NULL ? text : "", size);
+}
+
+int
+pgw_unconfirmed_due(TimestampTz now, int most, PgwUnconfirmed *out)
+{
+	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
+	Datum args[] = {TimestampTzGetDatum(now),
+					TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, FARTHEST_MS)),
+					Int32GetDatum(most)};
+	bool isnull;
+	int n;
+
+	pgw_store_notifications_begin();
+	if (SPI_execute_with_args(
+			"SELECT notification_id, bank, event_id, identity, received_at, recorded_at"
+			" FROM pgw.notifications WHERE next_ask_at IS NOT NULL"
+			" AND (next_ask_at <= $1 OR next_ask_at > $2)"
+			" ORDER BY next_ask_at LIMIT $3 FOR UPDATE SKIP LOCKED",
+			3, types, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for notifications to be asked for failed");
+	n = (int) SPI_processed;
+	for (int i = 0; i < n; i++)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+
+		out[i].notification_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &isnull));
+		copy_text(tuple, 2, out[i].bank, sizeof(out[i].bank));
+		copy_text(tuple, 3, out[i].event_id, sizeof(out[i].event_id));
+		copy_text(tuple, 4, out[i].identity, sizeof(out[i].identity));
+		out[i].received_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 5, &isnull));
+		out[i].age_ms = (now - DatumGetTimestampTz(SPI_getbinval(tuple, desc, 6, &isnull))) / 1000;
+	}
+	pgw_statements_end();
+	return n;
+}
+
+void
+pgw_unconfirmed_ask_at(const PgwUnconfirmed *u, TimestampTz when)
+{
+	Oid types[] = {UUIDOID, TIMESTAMPTZOID};
+	Datum args[] = {UUIDPGetDatum(&u->notification_id), TimestampTzGetDatum(when)};
+	char nulls[] = {' ', when != 0 ? ' ' : 'n', '\0'};
+
+	pgw_store_notifications_begin();
+	if (SPI_execute_with_args(
+			"UPDATE pgw.notifications SET next_ask_at = $2 WHERE notification_id IN ("
+			"SELECT notification_id FROM pgw.notifications WHERE notification_id = $1"
+			" AND outcome = 'unconfirmed' FOR UPDATE SKIP LOCKED)",
+			2, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "a notification that is to be asked for could not be put off");
+	pgw_statements_end();
+}
+
+bool
+pgw_unconfirmed_drop(const PgwUnconfirmed *u)
+{
+	Oid types[] = {UUIDOID};
+	Datum args[] = {UUIDPGetDatum(&u->notification_id)};
+	bool dropped;
+
+	pgw_store_notifications_begin();
+	if (SPI_execute_with_args("DELETE FROM pgw.notifications WHERE notification_id IN ("
+							  "SELECT notification_id FROM pgw.notifications"
+							  " WHERE notification_id = $1 AND outcome = 'unconfirmed'"
+							  " FOR UPDATE SKIP LOCKED)",
+							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "a notification that the bank has not sent could not be dropped");
+	dropped = SPI_processed == 1;
+	pgw_statements_end();
+	return dropped;
+}
+
+int
+pgw_unconfirmed_is_confirmed(const PgwUnconfirmed *u, PgwNotification *said, const PgwBank *bank,
+							 PgwMatched *out, int most)
+{
+	PgwMatch match;
+	PgwNotificationRow row = {.notification_id = u->notification_id,
+							  .bank = bank,
+							  .said = said,
+							  .match = &match,
+							  .proof = PGW_PROVED_BY_ANSWER,
+							  .received_at = u->received_at};
+
+	if (!pgw_unconfirmed_drop(u))
+		return -1;
+	/* the same notification as it was when it came, however the bank writes its id */
+	strlcpy(said->identity, u->identity, sizeof(said->identity));
+	pgw_match_notification(said, false, bank, &match);
+	pgw_store_notifications_begin();
+	(void) pgw_notification_insert(&row);
+	pgw_statements_end();
+	return pgw_match_follow_ups(&match, said, false, out, most);
+}

@@ -1,0 +1,123 @@
+# Scheme ask: anybody may have sent the notification, so its id alone is kept, the worker asks the bank for it, and what the bank answers counts: what was
+# forged, or is of another id, counts for nothing, and whoever is killed meanwhile asks again.
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP;
+use PgwScriptedBank;
+use PgwTest;
+use Test::More;
+
+my $node = pgw_node('asked_for', debug => 1, conf => "fsync = off\nautovacuum = off\npgw.retry_base_delay = '1h'\npgw.retry_max_delay = '1d'\npgw.recovery_interval = '1d'\npgw.breaker_failures = 1000\nrestart_after_crash = on\n");
+pgw_setup($node);
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# It answers no charge, and has an event for each id that begins with "paid", of the charge that the rest of it names; "slow" only when it was asked twice.
+my %asked;
+my $bank = scripted_bank(sub {
+	my ($r) = @_;
+	return { document => \%asked } if $r->{path} eq '/asked';
+	my ($word, $ref) = $r->{path} =~ m{^/events/([a-z]+)-([0-9a-f]{32})$} or return;
+	my $n = ++$asked{"$word-$ref"};
+	return { status => 500, document => { error => 'down' } } if $word eq 'down' && $n == 1;
+	return { status => 404, document => { error => 'none' } } unless $word =~ /^(?:paid|other|live|down)$/ || $word eq 'slow' && $n > 1;
+	return { document => { id => ($word eq 'other' ? 'paid' : $word) . "-$ref", type => 'charge.approved', ref => $ref, charge => "c-$ref", amount => 1000, currency => 'EUR', live => $word eq 'live' ? \1 : \0 } };
+});
+add_dialect($node, $bank, 'asked', {
+	v => 2, capabilities => { tokens => \1 },
+	operations => {
+		charge => { method => 'POST', path => '/charges', encoding => 'json', body => { ref => '{{transaction_ref}}', amount => '{{amount}}', currency => '{{currency}}', token => '{{token}}' },
+			answer => { rules => [ { status => 201, when => { '/state' => 'paid' }, outcome => 'approved' } ], fields => { reference => '/ref', bank_reference => '/charge', amount => '/amount', currency => '/currency' } } },
+		verify_notification => { method => 'GET', path => '/events/{{notification_id}}',
+			answer => { rules => [ { status => 200, when => { '/id' => { exists => \1 } }, outcome => 'approved' }, { status => 404, when => { '/error' => 'none' }, outcome => 'not_found' } ] } } },
+	notifications => { signature => { scheme => 'ask' }, identity => '/id', type => '/type',
+		fields => { reference => '/ref', bank_reference => '/charge', amount => '/amount', currency => '/currency', livemode => '/live' },
+		evidence => [ { when => { '/type' => 'charge.approved' }, about => 'charge', outcome => 'approved' }, { when => { '/type' => 'charge.declined' }, about => 'charge', outcome => 'declined' } ] } },
+	livemode => 'false', request_timeout => '2s');
+
+sub reference { return sql("SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+sub verdict_of { my ($event) = @_; return sql("SELECT verdict || ' ' || http_status FROM pgw.receive_notification('asked', '{}', convert_to('" . encode_json($event) . "', 'UTF8'))") }
+sub row { return sql("SELECT concat_ws(' ', outcome, evidence, proof, next_ask_at IS NOT NULL) FROM pgw.notifications WHERE event_id = '$_[0]'") }
+sub asked { return PgwTest::http_json('GET', "$bank->{url}/asked")->{ $_[0] } // 0 }
+sub counted { return sql("SELECT coalesce(sum(value), 0) FROM pgw.metrics WHERE name = 'pgw_notifications_total' AND labels->>'bank' = 'asked' AND labels->>'verdict' = '$_[0]'") }
+# as if that had been long ago, or were due now
+sub age { return sql("UPDATE pgw.notifications SET recorded_at = recorded_at - interval '$_[1]', next_ask_at = clock_timestamp() WHERE event_id = '$_[0]'") }
+
+sub submit
+{
+	my ($id) = @_;
+	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, bank => 'asked', amount => 1000));
+	ok(wait_until(sub { attempt($id) eq 'BankUnknown' }, 60), "$id: the answer to the charge is lost");
+	return reference($id);
+}
+
+part($node, 'confirmed', sub {
+	my $event = 'paid-' . submit('a');
+	# what came says anything: another amount, another charge, that it failed
+	is(verdict_of({ id => $event, type => 'charge.declined', ref => 'f' x 32, amount => 1, currency => 'USD', charge => 'x', live => \0 }), 'to_confirm 200', 'it has its row, whatever it says');
+	ok(wait_until(sub { attempt('a') eq 'Completed' }, 60), 'the bank is asked for it, and what that says counts');
+	is(sql("SELECT concat_ws(' ', status, captured_amount, currency, bank_reference) FROM pgw.payments WHERE client_request_id = 'a'"), 'captured 1000 EUR c-' . reference('a'), 'of the charge, and the amount');
+	ok(wait_until(sub { row($event) eq 'evidence used answer f' }, 60), 'the row is one like those that are signed') or diag(row($event));
+	is(verdict_of({ id => $event }), 'repeated 200', 'the same again');
+	is(join(' ', asked($event), counted('accepted')), '1 1', 'and it was asked for once');
+});
+
+part($node, 'not the bank', sub {
+	my $ref = submit('b');
+	is(verdict_of({ id => "made-$ref", type => 'charge.approved', ref => $ref, amount => 1000, currency => 'EUR', charge => 'x' }), 'to_confirm 200', 'somebody has made one up');
+	ok(wait_until(sub { asked("made-$ref") == 1 }, 60), 'the bank is asked for it');
+	ok(wait_until(sub { sql("SELECT next_ask_at > recorded_at + interval '50 s' FROM pgw.notifications WHERE event_id = 'made-$ref'") eq 't' }, 60), 'and again after a minute, as its books may lag behind');
+	is(row("made-$ref"), 'unconfirmed t', 'nothing comes of it meanwhile');
+	age("made-$ref", '61 s');
+	ok(wait_until(sub { row("made-$ref") eq '' }, 60), 'then it is dropped');
+	is(counted('not_confirmed'), 1, 'and counted');
+	is(verdict_of({ id => "other-$ref" }), 'to_confirm 200', 'of another id');
+	ok(wait_until(sub { asked("other-$ref") == 1 && sql("SELECT next_ask_at < clock_timestamp() + interval '10 s' FROM pgw.notifications WHERE event_id = 'other-$ref'") eq 't' }, 60), 'the answer is another notification');
+	is(row("other-$ref"), 'unconfirmed t', 'which confirms nothing');
+	is(verdict_of({ id => "live-$ref" }), 'to_confirm 200', 'of the other mode');
+	ok(wait_until(sub { row("live-$ref") eq '' && counted('other_mode') == 1 }, 60), 'is dropped');
+	is(verdict_of({ type => 'charge.approved', ref => $ref }), 'unreadable 400', 'without an id nobody could be asked');
+	is(attempt('b'), 'BankUnknown', 'nothing of all that has decided anything');
+});
+
+part($node, 'later', sub {
+	my $ref = submit('c');
+	is(verdict_of({ id => "slow-$ref" }), 'to_confirm 200', 'its books lag behind');
+	ok(wait_until(sub { asked("slow-$ref") == 1 && sql("SELECT next_ask_at > clock_timestamp() + interval '5 s' FROM pgw.notifications WHERE event_id = 'slow-$ref'") eq 't' }, 60), 'it is not known yet');
+	age("slow-$ref", '0 s');
+	ok(wait_until(sub { attempt('c') eq 'Completed' }, 60), 'and is when it is asked for again');
+	$ref = submit('d');
+	is(verdict_of({ id => "down-$ref" }), 'to_confirm 200', 'the bank is down');
+	ok(wait_until(sub { attempt('d') eq 'Completed' }, 60), 'and asked again');
+	is(asked("down-$ref"), 2, 'twice');
+	is(verdict_of({ id => "gone-$ref" }), 'to_confirm 200', 'it was never heard of');
+	age("gone-$ref", '25 h');
+	ok(wait_until(sub { row("gone-$ref") eq 'unconfirmed f' }, 60), 'after a day nobody is asked any more');
+});
+
+part($node, 'killed', sub {
+	my $ref = submit('e');
+	debug_arm($node, 'sent_by_itself', 'stop');
+	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'the worker asks');
+	crash($node, debug_wait($node, 'sent_by_itself'));
+	ok(wait_until(sub { row("paid-$ref") eq 'unconfirmed t' }, 60), 'and is killed');
+	age("paid-$ref", '0 s');
+	ok(wait_until(sub { attempt('e') eq 'Completed' }, 60), 'the next one asks again');
+	is(sql("SELECT captured_amount FROM pgw.payments WHERE client_request_id = 'e'"), 1000, 'captured once');
+});
+
+part($node, 'flood', sub {
+	sql("INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest, event_id, outcome, received_at, next_ask_at)
+		SELECT gen_random_uuid(), 'asked', false, 'i' || n, '', 'made-' || n, 'unconfirmed', clock_timestamp(), clock_timestamp() + interval '1 h' FROM generate_series(1, 1000) n");
+	my $ref = submit('f');
+	is(verdict_of({ id => "paid-$ref" }), 'too_many 503', 'where a thousand wait no more are taken');
+	is(row("paid-$ref"), '', 'and the bank sends it again');
+	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'made-%'");
+	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'when there is room');
+	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'it is asked for');
+});
+is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'sound');
+
+$node->stop('fast');
+done_testing();
