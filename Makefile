@@ -2,9 +2,12 @@
 #
 #   make && sudo make install    build against the PostgreSQL that PG_CONFIG names, and install
 #   make demo [KEEP=1]           the main job for real, on a private cluster and a simulated bank
+#   make demo-cluster [KEEP=1]   two shards behind a PL/Proxy router: a shard is added, slots move, one dies while customers pay
 #   make test                    every test; prints "N passed, N failed"
 #   make chaos SEED=n PAYMENTS=n KILLS=n [NOTIFIED=1]
 #                                payments while everything breaks; see docs/reliability.md
+#   make shard-chaos [SEED=n PAYMENTS=n]
+#                                the same over shards and a PL/Proxy router, with calls to the wrong shard and slots that move
 #   make webhook-chaos [EVENTS=n]
 #                                webhooks while everything breaks: 100,000 events, none lost, each payment's in order
 #   make bench [OUT=file.json] [SVG=file.svg], make bench-short, make bench-extremes
@@ -35,7 +38,7 @@
 #   make format                  lay the C sources out as .clang-format says
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
-# demo and test need nothing but make and apt: test/setup.sh installs what is missing.
+# demo, demo-cluster and test need nothing but make and apt: test/setup.sh installs what is missing.
 
 # the sources' folder: not the one that is built in after make -f
 TOP := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
@@ -85,12 +88,13 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 PAGES = '$(DESTDIR)$(docdir)/pgw'
 install: install-pages install-report install-bank
 install-pages:
-	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks $(PAGES)/docs/monitoring/grafana $(PAGES)/docs/pictures
+	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks $(PAGES)/docs/monitoring/grafana $(PAGES)/docs/pictures $(PAGES)/docs/sharding
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md $(TOP)/docs/*.json) $(PAGES)/docs
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*.*) $(PAGES)/docs/examples
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/testing/*) $(PAGES)/docs/examples/testing
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/hooks/*) $(PAGES)/docs/examples/hooks
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/sharding/*.*) $(PAGES)/docs/sharding
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/monitoring/*.yml) $(PAGES)/docs/monitoring
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/monitoring/grafana/*) $(PAGES)/docs/monitoring/grafana
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/pictures/*) $(PAGES)/docs/pictures
@@ -122,7 +126,7 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo docs check-docs test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos webhook-chaos bench bench-short bench-extremes bench-node card-rates mutants catalog pictures check-clients check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
+.PHONY: demo demo-cluster docs check-docs test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos shard-chaos webhook-chaos bench bench-short bench-extremes bench-node card-rates mutants catalog pictures check-clients check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
 
 help:
 	@sed -n '/^#/!q; 3,$$s/^# \{0,1\}//p' Makefile
@@ -130,6 +134,12 @@ help:
 demo:
 	@test/setup.sh
 	@KEEP='$(KEEP)' test/demo.sh
+
+# the router of docs/scaling.md
+PLPROXY = postgresql-$(shell $(TOP)/test/lib/major.sh)-plproxy
+demo-cluster:
+	@test/setup.sh $(PLPROXY)
+	@KEEP='$(KEEP)' test/demo-cluster.sh
 
 # the pooler, drivers and frameworks of docs/clients.md, as Debian has them; what the sample suites for pytest and Go need; and what makes the site of docs/
 DRIVERS = pgbouncer libpq-dev odbc-postgresql python3-pyodbc libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-django php-cli php-pgsql php-illuminate-database \
@@ -143,7 +153,7 @@ MONITORING = prometheus prometheus-postgres-exporter prometheus-sql-exporter
 # what opens pages: the fonts have Arabic and Hebrew, too
 BROWSER = chromium chromium-driver fonts-dejavu-core
 test:
-	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX) $(MONITORING) $(BROWSER)
+	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX) $(MONITORING) $(BROWSER) $(PLPROXY)
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(NODE_DRIVERS); else false; fi || echo "npm is not to be had here: the drivers for Node are left out"
 	@test/run.sh
 
@@ -156,7 +166,7 @@ check-clients:
 	@test/setup.sh $(DRIVERS) $(SUITES)
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "check-clients needs node and npm." >&2; exit 1; }
 	@$(NODE_DRIVERS)
-	@CLIENTS='$(or $(CLIENTS),all)' TESTS='test/tap/330_drivers.pl test/tap/331_hooks.pl test/tap/336_sample_suites.pl' test/run.sh test-tap
+	@CLIENTS='$(or $(CLIENTS),all)' TESTS='test/tap/330_drivers.pl test/tap/331_hooks.pl test/tap/336_sample_suites.pl test/tap/427_client_routing.pl' test/run.sh test-tap
 
 catalog:
 	@test/setup.sh
@@ -209,6 +219,10 @@ mutants:
 chaos:
 	@test/setup.sh
 	@SEED='$(SEED)' PAYMENTS='$(PAYMENTS)' KILLS='$(KILLS)' NOTIFIED='$(NOTIFIED)' test/run.sh chaos
+
+shard-chaos:
+	@test/setup.sh $(PLPROXY)
+	@SEED='$(SEED)' PAYMENTS='$(PAYMENTS)' test/run.sh shard-chaos
 
 webhook-chaos:
 	@test/setup.sh

@@ -1,5 +1,5 @@
 # PgwDrivers - the matrix driver x case of docs/clients.md: a cluster with the bank `test`, pgbouncer in front of it in its three
-# modes, and the programs of test/clients/, each of which prints "case<TAB>what came of it" for all cases. And how the programs of docs/examples/ are run.
+# modes, and the programs of test/clients/, each of which prints "case<TAB>what came of it" for all cases. And how the programs of docs/examples/ and docs/sharding/ are run.
 package PgwDrivers;
 
 use strict;
@@ -10,7 +10,7 @@ use PgwTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(drivers_start drivers_stop is_there driver_results examples matrix_row @CASES @WAYS %DRIVERS %EXAMPLES %HOOKS);
+our @EXPORT = qw(drivers_start drivers_stop is_there driver_results examples matrix_row @CASES @WAYS %DRIVERS %EXAMPLES %HOOKS %ROUTES);
 
 our @CASES = qw(token card_bound card_interpolated decline_row decline_raise pw400 serialization notify refund types);
 our @WAYS = qw(plain session transaction statement);
@@ -80,6 +80,13 @@ our %HOOKS = (
 	'pgx_hook.go' => { run => [], build => [ @go, 'build', '-o' ], probe => [ @go, 'list', 'github.com/jackc/pgx/v4/pgxpool' ] },
 	'rack_hook.rb' => { run => ['ruby'], probe => [ 'ruby', '-rpg', '-rrack', '-rwebrick', '-e', '1' ] },
 	'laravel_hook.php' => { run => [ 'php', '-S', '127.0.0.1:PORT' ], probe => [ 'php', '-r', 'require "Illuminate/Http/autoload.php"; require "Illuminate/Database/autoload.php"; exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
+);
+
+# The programs of docs/sharding/ that find a payment's shard by themselves.
+our %ROUTES = (
+	'route_psycopg.py' => $EXAMPLES{'psycopg_orders.py'},
+	'route_node_pg.js' => $EXAMPLES{'node_orders.js'},
+	'route_pgx.go' => $EXAMPLES{'pgx_orders.go'},
 );
 
 my ($node, $bouncer_port, $folder);

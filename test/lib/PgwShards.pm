@@ -1,14 +1,16 @@
-# PgwShards - databases that share payments out by slots: a server's pgw.shard_name, its slots, and calls that went to the wrong one.
+# PgwShards - databases that share payments out by slots: a server's pgw.shard_name, its slots, calls that went to the wrong one, and a router.
 package PgwShards;
 
 use strict;
 use warnings;
 use Exporter 'import';
+use IPC::Run;
 use PgwTest;
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(name_shard shard_node claim_slots calls_of_clients is_misrouted written_and_asked);
+our @EXPORT = qw(name_shard shard_node claim_slots calls_of_clients is_misrouted written_and_asked plproxy_is_there router_node sql_file);
 
 # From its next start on the server has this name, from a file outside of its data directory, and no name of a shard that it is a copy of; undef: none.
 sub name_shard
@@ -78,6 +80,42 @@ sub is_misrouted
 	my ($rc, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
 	my $known = defined $shard ? qq{"$shard"} : 'null';
 	return like("$rc $out $err", qr/^3  .*ERROR:  PW421: .*DETAIL: .*"code": "wrong_shard".*"slot": $slot, "shard": $known.*HINT:  \S/s, $name);
+}
+
+# A program of Debian's that not every server has a package for.
+sub plproxy_is_there { return -e `$ENV{PGW_PG_CONFIG} --sharedir` =~ s/\n//r . '/extension/plproxy.control' }
+
+# A router of docs/sharding/ to these shards, [ node, slots ] by name; each has the shop's functions of docs/sharding/ from then on, and dsn says how it is reached.
+sub router_node
+{
+	my ($name, %shards) = @_;
+	my $router = PostgreSQL::Test::Cluster->new($name);
+	$router->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
+	$router->append_conf('postgresql.conf', "log_parameter_max_length = 0\nmax_connections = 100\nfsync = off\n");
+	$router->start;
+	sql_file($router, 'docs/sharding/router.sql');
+	my $wrappers;
+	for my $shard (sort keys %shards)
+	{
+		my ($node, $slots) = @{ $shards{$shard} };
+		sql_file($node, 'docs/sharding/shard.sql');
+		$wrappers //= sql_file($node, 'docs/sharding/wrappers.sql', functions => join ' ', 'shop.pay:request_id', 'pgw.process_payment:client_request_id', 'pgw.find_payment:client_request_id',
+			map { "pgw.$_:payment_id" } qw(get_payment wait_for_payment payment_history capture_payment void_payment refund_payment));
+		$router->safe_psql('postgres', "INSERT INTO routing.shards VALUES ('$shard', '" . $node->connstr('postgres') =~ s/'/''/gr . " user=router');
+			INSERT INTO routing.slots SELECT s, '$shard' FROM unnest('$slots'::int4multirange) r, generate_series(lower(r), upper(r) - 1) s");
+	}
+	$router->safe_psql('postgres', $wrappers);
+	return $router;
+}
+
+# What psql prints for a file, with these variables.
+sub sql_file
+{
+	my ($node, $file, %variable) = @_;
+	my ($out, $err);
+	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', (map { ('-v', "$_=$variable{$_}") } sort keys %variable), '-d', $node->connstr('postgres'), '-f', $file ], '>', \$out, '2>', \$err)
+	  or die "$file: $err";
+	return $out;
 }
 
 1;
