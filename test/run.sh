@@ -199,6 +199,13 @@ run_bench_extremes()
 	bench_status=$?
 }
 
+run_shard_chaos()
+{
+	pgw_secrets
+	PGW_CONF="$(pgw_server_conf)" perl -I test/lib -I test/chaos test/chaos/shards.pl seed="${SEED:-1}" payments="${PAYMENTS:-10000}" ${CHAOS_MORE:-} 2>&1 | tee "$PGW_WORK/chaos.log"
+	chaos_status=${PIPESTATUS[0]}
+}
+
 check_style()
 {
 	test/check-style.sh >"$PGW_WORK/style.log" 2>&1
@@ -354,6 +361,7 @@ for kind in ${*:-all}; do
 		bench) run_bench ;;
 		bench-extremes) run_bench_extremes ;;
 		chaos) run_chaos ;;
+		shard-chaos) run_shard_chaos ;;
 		valgrind) run_valgrind ;;
 		sanitize) run_sanitize ;;
 		fuzz) run_fuzz "${FUZZ_RUNS:-1000000}" ;;

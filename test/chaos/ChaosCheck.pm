@@ -24,7 +24,7 @@ sub load
 {
 	my ($server, $outcomes, $operations) = @_;
 	my @docs;    # of each bank that the first database pays at
-	for my $bank (qw(main other backup slow calm))
+	for my $bank (grep { $server->{banks}{$_} } qw(main other backup slow calm))
 	{
 		for my $what ([ ledger => '/ledger' ], [ log => '/ledger/log?limit=50000' ])
 		{
@@ -278,6 +278,28 @@ sub crashes
 		while (<$f>) { push @hits, [ '', s/\n//r ] if /TRAP: |PANIC: |was terminated by signal (?!9:)/ }
 	}
 	return { name => 'no process of the server crashed', bad => \@hits };
+}
+
+# Print what came of each check, with the history of the first attempts that break one; the number of violations.
+sub tell
+{
+	my ($server, @results) = @_;
+	my ($n, $violations, %told) = (0, 0);
+	for my $r (@results)
+	{
+		my @bad = @{ $r->{bad} };
+		$violations += @bad;
+		printf "%s %d - %s\n", @bad ? 'not ok' : 'ok', ++$n, $r->{name};
+		for my $b (@bad[ 0 .. ($#bad > 9 ? 9 : $#bad) ])
+		{
+			my ($id, @text) = @$b;
+			print "# $id @text\n";
+			print map { "# $_\n" } history($server, $id) if $id && !$told{$id}++ && keys %told <= 12;
+		}
+		printf "# ... and %d more\n", @bad - 10 if @bad > 10;
+	}
+	print "1..$n\n\n";
+	return $violations;
 }
 
 # How one attempt came about, for whoever looks for the reason of a violation.

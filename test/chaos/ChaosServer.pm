@@ -13,13 +13,13 @@ use POSIX ':sys_wait_h';
 use PgwSession;
 use Time::HiRes qw(time usleep);
 
-# What the standby does not take over from the primary's settings.
-my @standby_args = ('-p', 5433, '-c', 'synchronous_standby_names=');
+# The standby's name is what the primary waits for: copies that follow it, too, are no substitute.
+my @standby_args = ('-c', 'cluster_name=standby');
 
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { %o, port => 5432, data => "$o{dir}/data", log => "$o{dir}/server.log", hits => [], banks => {}, start_args => [] }, $class;
+	my $self = bless { %o, port => 5432, data => "$o{dir}/data", log => "$o{dir}/server.log", hits => [], banks => {}, start_args => [ @{ $o{always} // [] } ] }, $class;
 	$self->set_clock(0) if $self->{clock};
 	$self->{json} = JSON::PP->new;
 	$self->{http} = HTTP::Tiny->new(timeout => 120);
@@ -78,7 +78,7 @@ sub bank_busy
 {
 	my ($self) = @_;
 	my $busy = 0;
-	$busy += () = $self->bank($_, 'GET', '/ledger/log?limit=100') =~ /"finished":false/g for qw(main other backup);
+	$busy += () = $self->bank($_, 'GET', '/ledger/log?limit=100') =~ /"finished":false/g for grep { $self->{banks}{$_} } qw(main other backup);
 	return $busy;
 }
 
@@ -139,7 +139,7 @@ sub start
 				return 'gone' if waitpid($pid, WNOHANG) != 0;
 				open my $f, '<', "$self->{data}/postmaster.pid" or return 0;
 				my @line = <$f>;
-				return @line >= 8 && $line[0] == $pid && $line[7] =~ /^ready/ ? 'ready' : 0;
+				return @line >= 8 && $line[0] == $pid && $line[7] =~ /^(?:ready|standby)/ ? 'ready' : 0;
 			}, 60);
 		$self->{postmaster} = $pid;
 		return if $up eq 'ready';
@@ -193,7 +193,7 @@ sub query
 	my $end = time + ($seconds //= 60);
 	while (1)
 	{
-		$self->{admin} //= PgwSession->new($self, name => 'driver');
+		$self->{admin} //= PgwSession->new($self, name => 'driver', db => $self->{db});
 		$self->{admin}->send($sql);
 		PgwSession::wait_any($seconds, $self->{admin});
 		my $state = $self->{admin}->done ? $self->{admin}->state : '08006';
@@ -252,11 +252,14 @@ sub set_clock
 
 # ---- a standby, and the failover to it
 
-# A synchronous standby on another port of the same folder.
+# A synchronous standby on another port of the same folder, with the arguments that the primary has always. It is copied before the primary is told to wait for it, so
+# once promoted it waits for nobody.
 sub standby_begin
 {
 	my ($self) = @_;
-	my $data = "$self->{dir}/standby";
+	my $port = 5433 + $self->{standbys}++;
+	my $data = "$self->{dir}/standby" . ($port == 5433 ? '' : $port);
+	my @args = (@{ $self->{always} // [] }, '-p', $port, @standby_args);
 	wait_until(
 		sub {
 			$self->value('SELECT 1');    # it may be on its way up
@@ -272,11 +275,11 @@ sub standby_begin
 		open STDOUT, '>>', "$self->{dir}/standby.log";
 		open STDERR, '>&', \*STDOUT;
 		%ENV = (%ENV, $self->clock_env);
-		exec 'postgres', '-D', $data, @standby_args;
+		exec 'postgres', '-D', $data, @args;
 		die "exec: $!";
 	}
-	$self->{standby} = { pid => $pid, data => $data };
-	$self->query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+	$self->{standby} = { pid => $pid, data => $data, port => $port, args => \@args };
+	$self->query("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
 	$self->query('SELECT pg_reload_conf()');
 	wait_until(sub { $self->value("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") }, 60) or die 'the standby does not follow';
 	return;
@@ -287,10 +290,9 @@ sub standby_promote
 {
 	my ($self) = @_;
 	my $standby = delete $self->{standby};
-	@$self{qw(postmaster data)} = @$standby{qw(pid data)};
-	$self->{start_args} = \@standby_args;
+	@$self{qw(postmaster data start_args)} = @$standby{qw(pid data args)};
 	system("pg_ctl -D '$self->{data}' -w -t 60 promote >/dev/null") == 0 or die 'the standby was not promoted';
-	symlink '.s.PGSQL.5433', "$self->{dir}/.s.PGSQL.5432.new" or die $!;
+	symlink ".s.PGSQL.$standby->{port}", "$self->{dir}/.s.PGSQL.5432.new" or die $!;
 	rename "$self->{dir}/.s.PGSQL.5432.new", "$self->{dir}/.s.PGSQL.5432" or die $!;
 	return;
 }

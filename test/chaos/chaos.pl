@@ -269,20 +269,7 @@ push @results, ChaosNotified::judge($server, $answers) if $p{notified};
 push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]), ChaosCheck::crashes($server);
 unshift @results, { name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @wrong ] };
 unshift @results, { name => sprintf('everything came to rest (%.0f s)', $rest), bad => [ map { [ '', $_ ] } @unrest ] };
-my ($n, $violations, %told) = (0, 0);
-for my $r (@results)
-{
-	my @bad = @{ $r->{bad} };
-	$violations += @bad;
-	printf "%s %d - %s\n", @bad ? 'not ok' : 'ok', ++$n, $r->{name};
-	for my $b (@bad[ 0 .. ($#bad > 9 ? 9 : $#bad) ])
-	{
-		my ($id, @text) = @$b;
-		print "# $id @text\n";
-		print map { "# $_\n" } ChaosCheck::history($server, $id) if $id && !$told{$id}++ && keys %told <= 12;
-	}
-	printf "# ... and %d more\n", @bad - 10 if @bad > 10;
-}
-printf "1..%d\n\nseed %d: %d orders in %.0f s, rest after %.0f s, in total %.0f s\n", $n, $p{seed}, $done, $played, $rest, time - $began;
+my $violations = ChaosCheck::tell($server, @results);
+printf "seed %d: %d orders in %.0f s, rest after %.0f s, in total %.0f s\n", $p{seed}, $done, $played, $rest, time - $began;
 print "violations: $violations\n";
 exit($violations > 0);
