@@ -195,11 +195,16 @@ pgw_ledger_load(PgwTestLedger *ledger, const PgwTestOrder *order)
 					 CStringGetTextDatum(order->charge_id)};
 
 	begin_statements();
-	if (SPI_execute_with_args("SELECT " COLUMNS " FROM pgw.test_bank_ledger"
-							  " WHERE idempotency_key = $1 OR reference = $2 OR id = $3"
-							  " OR charge_id = $3 OR id IN (SELECT s.charge_id"
-							  " FROM pgw.test_bank_ledger s WHERE s.reference = $2)",
-							  3, arg_types, args, NULL, true, 0) != SPI_OK_SELECT)
+	/* each by its index: joined by OR they would be one look through the whole ledger */
+	if (SPI_execute_with_args(
+			"SELECT " COLUMNS " FROM pgw.test_bank_ledger WHERE id = ANY (ARRAY("
+			"SELECT l.id FROM pgw.test_bank_ledger l WHERE l.idempotency_key = $1"
+			" UNION SELECT l.id FROM pgw.test_bank_ledger l WHERE l.reference = $2"
+			" UNION SELECT l.id FROM pgw.test_bank_ledger l WHERE l.id = $3"
+			" UNION SELECT l.id FROM pgw.test_bank_ledger l WHERE l.charge_id = $3"
+			" UNION SELECT l.charge_id FROM pgw.test_bank_ledger l"
+			" WHERE l.reference = $2 AND l.charge_id IS NOT NULL))",
+			3, arg_types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the test bank's ledger could not be read");
 	pgw_buf_init(&ledger->kept, 0);
 	ledger->n = (int) SPI_processed;

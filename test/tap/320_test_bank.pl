@@ -169,6 +169,14 @@ part($node, 'a ledger that takes no rows', sub {
 	is_sound_inside('a ledger that takes no rows');
 });
 
+part($node, 'a ledger that grows', sub {
+	my $figures = sub { return split /\|/, sql("SELECT seq_scan, n_tup_ins FROM pg_stat_all_tables WHERE relid = 'pgw.test_bank_ledger'::regclass") };
+	my ($scans, $rows) = $figures->();
+	is(status('into a large ledger'), 'captured', 'a payment');
+	ok(wait_until(sub { ($figures->())[1] > $rows }, 20), 'stands in the ledger');
+	is(($figures->())[0], $scans, 'which is not looked through for it');
+});
+
 part($node, 'left to themselves', sub {
 	sql("UPDATE pgw.banks SET request_timeout = '100ms' WHERE name = 'test'");
 	sql("SELECT pgw.submit_payment('late ' || i, 100, 'EUR', 'tok_late_99999999') FROM generate_series(1, 1010) i");
