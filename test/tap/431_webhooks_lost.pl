@@ -1,4 +1,4 @@
-# Webhooks while everything breaks: the receiver is killed, slow, refuses, redirects, hangs up and changes its certificate, the sender, the worker and the server are killed. No event is lost, the
+# Webhooks while everything breaks: the receiver is killed, slow, refuses, redirects and hangs up, the sender, the worker and the server are killed. No event is lost, the
 # order of each payment is kept, and what comes twice has the same id and text.  EVENTS=n for a long run (make webhook-chaos).
 use strict;
 use warnings;
@@ -9,20 +9,18 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $events = $ENV{EVENTS} || 2000;
-my $rounds = 10;
+my $rounds = 9;
 my $each = int($events / 2 / $rounds);    # a submitted payment of the bank "test" has two events that are wanted
 
 my $node = pgw_node('webhooks_lost', debug => 1, conf => "fsync = off\nrestart_after_crash = on\nwal_writer_delay = 10s\npgw.retry_base_delay = '100ms'\npgw.role_max_submitted = 10000000\npgw.merchant_max_submitted = 10000000\n");
 $node->safe_psql('postgres', 'CREATE EXTENSION pgw');
 wait_worker($node);
 secret_file($node, 'hook', $WEBHOOK_KEY);
-my $hook = receiver_start(certificates());
+my $hook = receiver_start();
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sql(endpoint_sql('shop', $hook, event_types => '{TransactionStarted,TransactionCompleted}', timeout => '4s', ca_file => "$hook->{tls}/ours.pem"));
+sql(endpoint_sql('shop', $hook, event_types => '{TransactionStarted,TransactionCompleted}', timeout => '1s'));
 sub pid_of { return sql("SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE backend_type = '$_[0]'") }
 sub submit { my ($round) = @_; sql("SELECT count(pgw.submit_payment(client_request_id => 'p$round-' || i, amount => 1000, currency => 'EUR', token => 'tok_ok', bank => 'test')) FROM generate_series(1, $each) i") }
-
-sub certificate { $hook->{certificate} = $_[0]; receiver_stop($hook); receiver_again($hook) }
 
 # What is done while messages are under way.
 my @faults = (
@@ -30,7 +28,6 @@ my @faults = (
 	[ 'the sender is terminated' => sub { kill 'TERM', pid_of('pgw webhooks') } ],
 	[ 'it refuses' => sub { receiver_mode($hook, 500); sleep 1; receiver_mode($hook, 'ok') } ],
 	[ 'the sender is killed, and the server with it' => sub { crash($node, pid_of('pgw webhooks')) } ],
-	[ 'it shows a certificate of nobody known, then a new one' => sub { certificate('stranger'); sleep 1; certificate('renewed') } ],
 	[ 'it redirects' => sub { receiver_mode($hook, 'redirect'); sleep 1; receiver_mode($hook, 'ok') } ],
 	[ 'it hangs up' => sub { receiver_mode($hook, 'close'); sleep 1; receiver_mode($hook, 'ok') } ],
 	[ 'the worker is killed' => sub { crash($node, pid_of('pgw worker')) } ],

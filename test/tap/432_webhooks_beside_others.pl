@@ -93,6 +93,23 @@ part($node, 'a secret that is missing', sub {
 	ok(health_becomes($node, 'webhooks', qr/^ok/, 'endpoints'), 'and all is well');
 });
 
+part($node, 'a certificate that changes', sub {
+	my $tls = receiver_start(certificates());
+	sql(endpoint_sql('tls', $tls, ca_file => "$tls->{tls}/ours.pem", event_types => '{TransactionStarted}'));
+	my $certificate = sub { $tls->{certificate} = $_[0]; receiver_stop($tls); receiver_again($tls) };
+	my $told = sub { my ($id) = @_; return sql("SELECT status || ' ' || coalesce(last_error, '') FROM pgw.webhook_deliveries WHERE endpoint = 'tls' AND payload ~ '$id'") };
+	pay('tls 1');
+	ok(wait_until(sub { $told->('tls 1') eq 'delivered ' }, 60), 'a message by TLS');
+	$certificate->('stranger');
+	pay('tls 2');
+	ok(wait_until(sub { $told->('tls 2') =~ /^waiting .+/ }, 60), 'an authority that is not known is trusted by nobody');
+	is(scalar(received($tls)), 1, 'and gets nothing');
+	$certificate->('renewed');
+	ok(wait_until(sub { move_clock($node, 600); $told->('tls 2') eq 'delivered ' }, 60), 'another certificate of a known one gets what waited');
+	move_clock($node, 0);
+	sql("DELETE FROM pgw.webhook_endpoints WHERE endpoint = 'tls'");
+});
+
 part($node, 'figures', sub {
 	my ($sent, $delivered) = (figure($node, 'pgw_webhooks_total', '{"endpoint": "shop", "result": "failed"}'), figure($node, 'pgw_webhooks_total', '{"endpoint": "shop", "result": "delivered"}'));
 	pay('counted');
