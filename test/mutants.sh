@@ -10,6 +10,7 @@ PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 guards='
 VERSION_CHECK:310_update:a new library before the update
 VERSION_PAUSE:310_update:a new library before the update
+VERSION_REMEMBERED:310_update:an update that changes the version alone
 COPY_PAUSE:260_copies:base backup
 HOME_GUARD:420_home_guard:misrouted
 HOME_AGAIN:420_home_guard:claimed meanwhile

@@ -435,7 +435,9 @@ transaction(Transaction *x)
 	if (end == PGW_BATCH_FAILED && pgw_notify_failed(x->sqlstate))
 		end = try_transaction(x);
 	MemoryContextSwitchTo(context);
-	pgstat_report_stat(true);
+
+	/* of payments once a second; what is left when it has nothing to do, worker.c tells */
+	pgstat_report_stat(x->items == NULL);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return end;
 }

@@ -2,13 +2,23 @@
  * extension_version.c - does this library serve the version of the extension that this database
  * has?
  *
- * Owns nothing.  Locks: AccessShareLock on pg_extension for a look (extension.c).
+ * Owns: that it did when it was looked at last.  No message of the server's tells of a change of
+ * pg_extension, so who changes the version says himself that pgw.payments has changed
+ * (utility_hook.c), which every process hears when he has committed, on standbys, too.
+ * Locks: AccessShareLock on pg_extension for a look (extension.c).
  */
 #include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/inval.h"
 
 #include "core/base/version.h"
 #include "database/extension.h"
 #include "database/extension_version.h"
+#include "database/relation_changes.h"
+#include "database/relations.h"
+
+static PgwRemembered served; /* pgw.payments, while nothing has changed since */
 
 char *
 pgw_script_version(void)
@@ -35,4 +45,36 @@ pgw_version_advice(const char *script)
 					"database: install the library for version %s and restart the server. See "
 					"docs/upgrade.md.",
 					script);
+}
+
+bool
+pgw_serves_database(char **script)
+{
+	Oid payments = pgw_relation_or_none("payments");
+
+	*script = NULL;
+	if (OidIsValid(payments) && served.relid == payments)
+		return true;
+	pgw_remembered_is_voided(&served);
+	served.relid = InvalidOid;
+	*script = pgw_script_version();
+	if (!pgw_serves_script(*script))
+		return false;
+	/* only now: the look can have taken in what has changed before it */
+	if (*script != NULL)
+		served.relid = payments;
+	return true;
+}
+
+void
+pgw_version_has_changed(void)
+{
+	Oid payments = pgw_relation_or_none("payments");
+
+	if (!OidIsValid(payments))
+		return;
+	CacheInvalidateRelcacheByRelid(payments);
+	/* heard here at once, and again if this is rolled back */
+	(void) GetCurrentCommandId(true);
+	CommandCounterIncrement();
 }

@@ -45,6 +45,7 @@
 
 #include "base/compat.h"
 #include "core/base/mutant.h"
+#include "database/extension_version.h"
 #include "ddl/before_statement.h"
 #include "ddl/drop_guard.h"
 #include "ddl/extension_created.h"
@@ -289,6 +290,13 @@ drops_pgw(const DropStmt *stmt)
 	return false;
 }
 
+static bool
+updates_pgw(Node *stmt)
+{
+	return IsA(stmt, AlterExtensionStmt) &&
+		   strcmp(((AlterExtensionStmt *) stmt)->extname, "pgw") == 0;
+}
+
 /* What the statement needs of a worker, before it runs. */
 static void
 prepare_for(Node *stmt)
@@ -329,7 +337,7 @@ prepare_for(Node *stmt)
 			}
 			return;
 		case T_AlterExtensionStmt:
-			if (strcmp(((AlterExtensionStmt *) stmt)->extname, "pgw") == 0)
+			if (updates_pgw(stmt))
 				(void) make_wish(WISH_UPDATE_EXTENSION, MyDatabaseId);
 			return;
 		default:
@@ -411,6 +419,7 @@ run_and_tell(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	/* now: a procedure's COMMIT may free the tree */
 	bool prepared = ends_prepared(stmt);
 	bool creates;
+	bool updates = IsTransactionState() && updates_pgw(stmt);
 
 	/*
 	 * Outside a transaction (after a failure, ROLLBACK only) there are no catalogs to look into. An
@@ -424,6 +433,8 @@ run_and_tell(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (creates)
 		make_first_partitions();
+	if (updates && !PGW_MUTATED(VERSION_REMEMBERED))
+		pgw_version_has_changed();
 	if (prepared)
 		(void) pgw_exchange_rescan(MyDatabaseId);
 }

@@ -14,9 +14,9 @@
 void
 pgw_require_version(void)
 {
-	char *script = pgw_script_version();
+	char *script;
 
-	if (pgw_serves_script(script) || PGW_MUTATED(VERSION_CHECK))
+	if (pgw_serves_database(&script) || PGW_MUTATED(VERSION_CHECK))
 		return;
 	pgw_raise("version_mismatch",
 			  pgw_detail(pgw_detail(NULL, "script", script), "library_serves", PGW_SCRIPT_VERSION),

@@ -456,8 +456,8 @@ pgw_worker_main(Datum arg)
 
 		if (pause > 0)
 			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
-		else
-			(void) WaitEventSetWait(worker.events, timeout_ms(), &event, 1, PG_WAIT_EXTENSION);
+		else if (WaitEventSetWait(worker.events, timeout_ms(), &event, 1, PG_WAIT_EXTENSION) == 0)
+			pgstat_report_stat(true); /* nothing to do */
 		/* before looking at what it stands for: what is set afterwards wakes us again */
 		ResetLatch(MyLatch);
 	}

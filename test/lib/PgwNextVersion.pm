@@ -10,7 +10,7 @@ use File::Find;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(next_version install_files updatable_node);
+our @EXPORT = qw(next_version install_files files_like updatable_node);
 
 # What an update does at least: a column, an index, another body of a function, a new function in C; and the end that each such script has.
 my $UPDATE = <<'SQL';

@@ -5,6 +5,7 @@ use warnings;
 use lib 'test/lib';
 use PgwClients;
 use PgwNextVersion;
+use PgwSession;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -82,6 +83,22 @@ update('a new library before the update', sub {
 	is(sql(pay('refused')), 'captured', 'and new ones are');
 	is(sql("SELECT count(*) FROM pgw.baseline_faults()"), 0, 'the update has recorded its baseline');
 	is_sound($node, $bank, 'sound');
+});
+
+# Such an update changes no table, and no message of the server's tells of it.
+update('an update that changes the version alone', sub {
+	my ($control) = files_like($live, qr{/pgw\.control$});
+	append_to_file($control =~ s{pgw\.control$}{pgw--1.0--1.0.1.sql}r, "\\echo Use \"ALTER EXTENSION pgw UPDATE TO '1.0.1'\" to load this file. \\quit\n");
+	my $session = PgwSession->new($node);
+	is($session->run(pay('first')), 'captured', 'a session pays');
+	$session->run("BEGIN; ALTER EXTENSION pgw UPDATE TO '1.0.1'");
+	$session->run(pay('within'));
+	like($session->err, qr/PW500.*"code": "version_mismatch"/s, 'not in the transaction that updates');
+	$session->run('ROLLBACK');
+	is($session->run(pay('second')), 'captured', 'again once that is rolled back');
+	sql("ALTER EXTENSION pgw UPDATE TO '1.0.1'");
+	$session->run(pay('third'));
+	like($session->err, qr/PW500.*"code": "version_mismatch"/s, 'and no more once another session has committed it');
 });
 
 update('a new script before the library', sub {

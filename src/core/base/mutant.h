@@ -101,6 +101,7 @@ typedef enum PgwMutant
 	DROP_GUARD,      /* the extension is dropped with all that it holds */
 	VERSION_CHECK,   /* a library works on tables that another version's script has made */
 	VERSION_PAUSE,   /* ... in the worker */
+	VERSION_REMEMBERED, /* ... in a session that has paid before */
 	COPY_PAUSE,      /* nobody looks whether the data directory is a copy */
 	BUNDLE_SHARE,    /* a call with many payments takes slots while there are any */
 	CLAIM_ORDER,     /* ... and claims their ids in the order of its requests */
