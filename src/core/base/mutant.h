@@ -97,16 +97,16 @@ typedef enum PgwMutant
 	REFUND_KEY,       /* a give-back in doubt is sent again with a new key */
 	/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_KEY,
-	OPERATION_CLAIM, /* a refund claims nothing of what is left */
-	DROP_GUARD,      /* the extension is dropped with all that it holds */
-	VERSION_CHECK,   /* a library works on tables that another version's script has made */
-	VERSION_PAUSE,   /* ... in the worker */
+	OPERATION_CLAIM,    /* a refund claims nothing of what is left */
+	DROP_GUARD,         /* the extension is dropped with all that it holds */
+	VERSION_CHECK,      /* a library works on tables that another version's script has made */
+	VERSION_PAUSE,      /* ... in the worker */
 	VERSION_REMEMBERED, /* ... in a session that has paid before */
-	COPY_PAUSE,      /* nobody looks whether the data directory is a copy */
-	BUNDLE_SHARE,    /* a call with many payments takes slots while there are any */
-	CLAIM_ORDER,     /* ... and claims their ids in the order of its requests */
-	REPEATED_CALL,   /* equal calls with a volatile id are let through */
-	CARD_LITERAL,    /* card data in the text of a statement is taken as it comes */
+	COPY_PAUSE,         /* nobody looks whether the data directory is a copy */
+	BUNDLE_SHARE,       /* a call with many payments takes slots while there are any */
+	CLAIM_ORDER,        /* ... and claims their ids in the order of its requests */
+	REPEATED_CALL,      /* equal calls with a volatile id are let through */
+	CARD_LITERAL,       /* card data in the text of a statement is taken as it comes */
 	/* a token that is an object is kept as any other */
 	TOKEN_OBJECT_KEPT,
 	TRACE_CARD,         /* a trace's id that may be a card's number is kept */
