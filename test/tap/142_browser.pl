@@ -61,6 +61,21 @@ sub tables
 	});
 }
 
+# ---------------------------------------------------------------- faults are found
+
+append_to_file("$dir/faults.html", <<'HTML');
+<!DOCTYPE html><html><head><title>t</title></head><body><main><h1>One</h1><h3>Three</h3><p style="color:#aaa">faint</p><p style="font-size:8px">small</p><div style="width:3000px">wide</div>
+<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table><svg role="img"></svg><a href="#nowhere">link</a><p id="x"></p><p id="x"></p><img src="http://127.0.0.1:1/i.png" alt=""></main></body></html>
+HTML
+$browser->width(390, 844, 1);
+my ($loaded, $said) = $browser->open_file("$dir/faults.html");
+like("@$loaded", qr{http://127\.0\.0\.1:1/i\.png}, 'what is loaded is seen');
+like("@$said", qr/i\.png/, 'and what the browser says');
+my $faults = join "\n", @{ $browser->run($checks) };
+like($faults, qr/^$_/m, $_)
+  for 'the page scrolls sideways', 'beyond the edge: <div>', 'no language', 'a heading skips a level: <h3>', 'the id x is there twice', 'nowhere is not there', 'no caption', 'a heading of nothing',
+  'a drawing without a title', 'contrast 2\.3', 'letters of 8px';
+
 # ---------------------------------------------------------------- nothing, and one
 
 pgw_setup($node, $bank, name => 'acme');
