@@ -1069,7 +1069,8 @@ ALTER TABLE pgw.bank_references ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWA
 COMMENT ON TRIGGER refuse_change ON pgw.bank_references IS 'A charge never changes hands.';
 COMMENT ON TRIGGER refuse_truncate ON pgw.bank_references IS 'A charge never changes hands.';
 
--- Apart from the charges', so that a payment which is neither captured later nor refunded writes nothing here.
+-- Apart from the charges', so that a payment which is neither captured later nor refunded writes nothing here, unless the bank's
+-- answer to the charge names what took the money, too.
 CREATE TABLE pgw.operation_references (
 	account text COLLATE "C" NOT NULL,
 	operation text COLLATE "C" NOT NULL,
@@ -1080,7 +1081,8 @@ CREATE TABLE pgw.operation_references (
 COMMENT ON TABLE pgw.operation_references IS
 	'Which attempt''s a capture, void or refund at the bank is: within one account its id belongs to one attempt, for good.';
 COMMENT ON COLUMN pgw.operation_references.account IS 'The account of pgw.banks; the bank''s name, where that has none.';
-COMMENT ON COLUMN pgw.operation_references.operation IS 'capture, void, refund or reverse: what the bank was asked for.';
+COMMENT ON COLUMN pgw.operation_references.operation IS
+	'capture, void or refund. What undoes a charge, whichever way the bank chooses, has a row for each of the last two.';
 COMMENT ON COLUMN pgw.operation_references.bank_reference IS
 	'The bank''s id of it. One that is the charge''s own belongs to no operation and is not here.';
 COMMENT ON COLUMN pgw.operation_references.transaction_id IS

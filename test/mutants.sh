@@ -210,6 +210,10 @@ SETTING_BESIDE:226_request_language:beside a setting
 PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
+EVIDENCE_OTHER_CHARGE:405_evidence:another amount
+SUBJECT_UNNAMED:218_operation_ids:another charge is shown
+CAPTURE_UNCLAIMED:218_operation_ids:what took the money
+REVERSAL_APART:218_operation_ids:a reversal
 EVIDENCE_UNCLAIMED:405_evidence:a charge that pends
 TAKEN_BACK_REFUNDED:405_evidence:taken back later
 LOGIN_SUPPOSED:414_second_proof:a success after a failure

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap test-chaos; check-style
+# Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-chaos-notified; check-style
 # check-docs check-static check-sanitized valgrind sanitize fuzz mutants chaos).  ELSEWHERE: a folder of logs of test/matrix.sh that count, too.  The last line is "N passed, N failed".
 set -u
 PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
@@ -161,6 +161,14 @@ test_chaos()
 {
 	chaos seed="${SEED:-1}" payments=300 kills=6 clients=12 rest=60 clock=0 standby=0 >"$PGW_WORK/chaos.log" 2>&1
 	count "$PGW_WORK/chaos.log" $? chaos
+	test_chaos_notified
+}
+
+# ... where the bank's notifications alone say what became of an order.
+test_chaos_notified()
+{
+	chaos seed="${SEED:-1}" payments=100 kills=3 clients=12 rest=60 clock=0 standby=0 notified=1 dir="$PGW_WORK/told" >"$PGW_WORK/chaos-notified.log" 2>&1
+	count "$PGW_WORK/chaos-notified.log" $? chaos-notified
 }
 
 # The long form shows the run itself, whose last line is the number of violations.
@@ -357,6 +365,7 @@ for kind in ${*:-all}; do
 		test-tap) test_tap ;;
 		mutants) run_mutants ${MUTANTS:-} ;;
 		test-chaos) test_chaos ;;
+		test-chaos-notified) test_chaos_notified ;;
 		test-bench) test_bench ;;
 		bench) run_bench ;;
 		bench-extremes) run_bench_extremes ;;
@@ -376,7 +385,7 @@ for kind in ${*:-all}; do
 	esac
 done
 # Logs for a look afterwards; the work folder goes away with the run.
-if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/chaos/*.log "$PGW_WORK"/regress "$PGW_WORK"/isolation "$PGW_WORK"/tap "$PGW_WORK"/tmp_check/log "$KEEP_LOGS" 2>/dev/null; fi
+if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/chaos/*.log "$PGW_WORK"/told/*.log "$PGW_WORK"/regress "$PGW_WORK"/isolation "$PGW_WORK"/tap "$PGW_WORK"/tmp_check/log "$KEEP_LOGS" 2>/dev/null; fi
 [ -z "${chaos_status:-}" ] || exit "$chaos_status"
 [ -z "${bench_status:-}" ] || exit "$bench_status"
 echo "$passed passed, $failed failed"

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "attempt/charge_id.h"
+#include "attempt/operation_id.h"
 #include "bank_call/call.h"
 #include "core/base/mutant.h"
 #include "core/payment/unknown_outcome_rules.h"
@@ -85,6 +86,9 @@ whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 				pgw_store_claim_reference(call->bank->account, id, &attempt->transaction_id, false);
 			if (owner == PGW_OWNER_SELF)
 				attempt->bank_reference = pstrdup(id);
+			/* what took the money of another payment's charge is not what took this one's */
+			if (owner == PGW_OWNER_SELF)
+				owner = pgw_operation_id_claim_capture(call, attempt);
 			break;
 	}
 	*names_other_charge = owner == PGW_OWNER_OTHER;
@@ -137,37 +141,37 @@ pgw_charge_id_is_missing(const PgwAttempt *attempt)
 		   strcmp(attempt->error_code, PGW_APPROVAL_INCOMPLETE) == 0;
 }
 
-/*
- * Of what comes after the charge: an id that the attempt's own charge does not have, and another
- * attempt's has.
- */
+bool
+pgw_charge_id_is_others(const PgwBank *bank, const PgwAttempt *attempt, const char *named)
+{
+	const char *charge = attempt->bank_reference;
+	pg_uuid_t whose = attempt->transaction_id;
+	PgwPayment p;
+
+	/* an operation's own id is not the charge's: that is the attempt's which the payment names */
+	if (attempt->kind != PGW_KIND_PAYMENT)
+	{
+		if (!pgw_store_payment_by_id(&attempt->payment_id, &p))
+			elog(ERROR, "the payment of an operation is not there");
+		charge = p.bank_reference;
+		whose = p.transaction_id;
+	}
+	if (charge != NULL && !PGW_MUTATED(SUBJECT_UNNAMED))
+		return strcmp(charge, named) != 0;
+	return pgw_store_reference_owner(bank->account, named, &whose) == PGW_OWNER_OTHER;
+}
+
 void
 pgw_charge_id_check_subject(PgwCall *call, const PgwAttempt *attempt)
 {
 	uint64 more;
 	const char *named = named_by(&call->answer);
-	PgwPayment p;
 
 	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED ||
-		named[0] == '\0' ||
-		(attempt->bank_reference != NULL && strcmp(attempt->bank_reference, named) == 0))
-		return;
-
-	/*
-	 * an operation's own id is not the charge's, which is the attempt's that the payments row names
-	 */
-	if (attempt->kind != PGW_KIND_PAYMENT && pgw_store_payment_by_id(&attempt->payment_id, &p))
-	{
-		if (pgw_store_reference_owner(call->bank->account, named, &p.transaction_id) !=
-			PGW_OWNER_OTHER)
-			return;
-	}
-	else if (pgw_store_reference_owner(call->bank->account, named, &attempt->transaction_id) !=
-			 PGW_OWNER_OTHER)
+		named[0] == '\0' || !pgw_charge_id_is_others(call->bank, attempt, named))
 		return;
 	if (pgw_log_due("another payment's charge", call->bank->name, &more))
-		ereport(WARNING,
-				(errmsg("pgw: a look-up has shown another payment's charge, and is not believed"),
-				 pgw_call_errdetail(call, NULL), pgw_log_more(more)));
+		ereport(WARNING, (errmsg("pgw: a look-up has shown another charge, and is not believed"),
+						  pgw_call_errdetail(call, NULL), pgw_log_more(more)));
 	call->answer.outcome = PGW_OUT_UNKNOWN;
 }

@@ -31,8 +31,15 @@ extern bool pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInp
 extern bool pgw_charge_id_is_missing(const PgwAttempt *attempt);
 
 /*
- * A look-up of what comes after the charge: one that shows another payment's charge becomes an
- * answer that was not understood.
+ * What the bank says of something that comes after the charge names this charge: is it another one
+ * than the payment's?  Where that one's id is not known: is it another payment's?
+ */
+extern bool pgw_charge_id_is_others(const PgwBank *bank, const PgwAttempt *attempt,
+									const char *named);
+
+/*
+ * A look-up of what comes after the charge: one that shows another charge becomes an answer that
+ * was not understood.
  */
 extern void pgw_charge_id_check_subject(PgwCall *call, const PgwAttempt *attempt);
 

@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "attempt/charge_id.h"
 #include "attempt/evidence.h"
 #include "attempt/requested_operation.h"
 #include "attempt/unknown_outcome.h"
@@ -54,6 +55,23 @@ lacks_amount(const PgwEvidence *e)
 {
 	return pgw_evidence_needs_amount(e->about) &&
 		   (!e->has_amount || e->amount_unreadable || e->currency == NULL);
+}
+
+/*
+ * Does it name another charge than the one that it would have to be about?  Of the charge itself
+ * the first id that is named is its own, if nobody else has it, which its answer's way looks at
+ * (charge_id.c).  A former bank has ids of its own.
+ */
+static bool
+names_other_charge(const PgwAttempt *attempt, const PgwBank *bank, const PgwEvidence *e)
+{
+	if (e->bank_reference == NULL || !is_of_bank(attempt, e))
+		return false;
+	if (e->about != PGW_OP_CHARGE)
+		return pgw_charge_id_is_others(bank, attempt, e->bank_reference);
+	/* a no may have an id of its own */
+	return e->says == PGW_OUT_APPROVED && pgw_charge_id_claimed_by(bank, attempt) != NULL &&
+		   strcmp(attempt->bank_reference, e->bank_reference) != 0;
 }
 
 /* Two deliveries, for all we know, and not two of them that were done. */
@@ -96,8 +114,8 @@ is_proved_later(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const
 
 /* All that has come of the same request as the first. */
 static void
-get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEvidence *first,
-		  PgwEvidenceFacts *f)
+get_facts(const PgwAttempt *attempt, const PgwBank *bank, const PgwEvidence *rows, int n,
+		  const PgwEvidence *first, PgwEvidenceFacts *f)
 {
 	const PgwEvidence *done = NULL;
 
@@ -118,6 +136,7 @@ get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEv
 		f->says_done |= rows[i].waiting && approved;
 		f->says_failed |= rows[i].waiting && !approved;
 		f->said_failed |= !rows[i].waiting && !approved;
+		f->of_other_charge |= rows[i].waiting && names_other_charge(attempt, bank, &rows[i]);
 		if (!approved)
 			continue;
 		f->lacks_amount |= rows[i].waiting && lacks_amount(&rows[i]);
@@ -250,7 +269,9 @@ claim_charge(PgwAttempt *attempt, const PgwBank *bank, const PgwEvidence *e)
 		return true;
 	owner = pgw_store_claim_reference(bank->account, e->bank_reference, &attempt->transaction_id,
 									  false);
-	if (owner == PGW_OWNER_SELF)
+	/* one that pends keeps the id that it is known by */
+	if (owner == PGW_OWNER_SELF &&
+		(attempt->status == PGW_FAILED || pgw_charge_id_claimed_by(bank, attempt) == NULL))
 		attempt->bank_reference = pstrdup(e->bank_reference);
 	return owner != PGW_OWNER_BUSY;
 }
@@ -318,7 +339,7 @@ judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwEvidence *rows, int 
 	}
 	if (!first->waiting || !is_of_now(attempt, first))
 		return false;
-	get_facts(attempt, rows, n, first, &facts);
+	get_facts(attempt, bank, rows, n, first, &facts);
 	what = pgw_evidence_step(&facts);
 	switch (what)
 	{

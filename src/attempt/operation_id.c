@@ -8,10 +8,13 @@
  * Invariants
  *     - An id is that of the request whose key the row has.  A request under a new key has another
  *       one: by the old one, what became of the old request would be taken for its outcome.
- *     - Within one bank account an id belongs to one attempt, for each kind of operation
- *       (pgw.operation_references).  A bank that takes a refund for another one, which it has made,
- *       answers with that one's id, and this one was never made.  The claim is written in the
- *       transaction that records the answer.
+ *     - Within one bank account an id belongs to one attempt (pgw.operation_references), whichever
+ *       answer names it.  A bank that takes a refund for another one, which it has made, answers
+ *       with that one's id, and this one was never made.  The claim is written in the transaction
+ *       that records the answer.
+ *     - Captures, voids and refunds are claimed apart, as there are banks that number each kind for
+ *       itself.  What a reversal makes is a void or a refund, nobody knows which: it lays claim to
+ *       both names.
  *     - An id that is the charge's own, or that of the capture which is refunded, tells nothing of
  *       the operation and belongs to none.
  */
@@ -74,6 +77,89 @@ pgw_operation_id_capabilities(const PgwBank *bank, const PgwAttempt *attempt)
 	return left;
 }
 
+/* ---------------------------------------------------------------- whose it is */
+
+static bool
+is(const char *id, const char *other)
+{
+	return other != NULL && strcmp(id, other) == 0;
+}
+
+/* Of the charge's payment, as it is known now; p: of an operation that was asked for. */
+static bool
+is_of_charge(const char *id, const PgwAttempt *attempt, const PgwPayment *p)
+{
+	return is(id, attempt->kind == PGW_KIND_PAYMENT ? attempt->bank_reference : p->bank_reference);
+}
+
+/* Asked only of one that somebody has: that costs another look. */
+static bool
+is_of_capture(const char *id, const PgwAttempt *attempt, const PgwPayment *p)
+{
+	return is(id, attempt->kind == PGW_KIND_PAYMENT ? pgw_operation_id_of_own_capture(attempt)
+													: pgw_operation_id_of_capture(p));
+}
+
+static PgwOwner
+claim(const PgwCall *call, const PgwAttempt *attempt, PgwBankOp operation, const char *id)
+{
+	return pgw_store_claim_operation_reference(call->bank->account, pgw_op_name(operation), id,
+											   &attempt->transaction_id);
+}
+
+/* What the bank has made with this request may be called so. */
+static PgwOwner
+claim_made(const PgwCall *call, const PgwAttempt *attempt, const char *id)
+{
+	PgwOwner owner;
+
+	if (call->op == PGW_OP_LOOKUP_REFUND)
+		return claim(call, attempt, PGW_OP_REFUND, id);
+	if (call->op != PGW_OP_REVERSE || PGW_MUTATED(REVERSAL_APART))
+		return claim(call, attempt, call->op, id);
+	owner = claim(call, attempt, PGW_OP_REFUND, id);
+	return owner == PGW_OWNER_SELF ? claim(call, attempt, PGW_OP_VOID, id) : owner;
+}
+
+static void
+tell(const PgwCall *call)
+{
+	uint64 more;
+
+	if (pgw_log_due("another operation", call->bank->name, &more))
+		ereport(WARNING,
+				(errmsg("pgw: the bank's answer names another capture, void or refund, and is not "
+						"believed"),
+				 pgw_call_errdetail(call, psprintf("account \"%s\", %s", call->bank->account,
+												   pgw_op_name(call->op))),
+				 pgw_log_more(more)));
+}
+
+static void
+get_payment(const PgwAttempt *attempt, PgwPayment *p)
+{
+	if (attempt->kind != PGW_KIND_PAYMENT && !pgw_store_payment_by_id(&attempt->payment_id, p))
+		elog(ERROR, "the payment of an operation is not there");
+}
+
+PgwOwner
+pgw_operation_id_claim_capture(const PgwCall *call, const PgwAttempt *attempt)
+{
+	const char *id = call->answer.capture_reference;
+	PgwPayment p;
+	PgwOwner owner;
+
+	get_payment(attempt, &p);
+	if (id[0] == '\0' || is_of_charge(id, attempt, &p) || PGW_MUTATED(CAPTURE_UNCLAIMED))
+		return PGW_OWNER_SELF;
+	owner = claim(call, attempt, PGW_OP_CAPTURE, id);
+	if (owner == PGW_OWNER_OTHER)
+		tell(call);
+	return owner;
+}
+
+/* ---------------------------------------------------------------- what is kept of it */
+
 /* Does the answer speak of an operation that there is? */
 static bool
 speaks_of_it(const PgwCall *call)
@@ -101,6 +187,10 @@ pgw_operation_id_note(const PgwCall *call, PgwAttempt *attempt)
 	if (a->capture_reference[0] == '\0' ||
 		(call->op != PGW_OP_CAPTURE && call->op != PGW_OP_LOOKUP_CHARGE))
 		return;
+	/* of several that a charge may have, it shows the one whose id it is */
+	if (call->op == PGW_OP_LOOKUP_CHARGE &&
+		pgw_operation_id_claim_capture(call, attempt) != PGW_OWNER_SELF)
+		return;
 	if (of_payment)
 		attempt->capture_reference = pstrdup(a->capture_reference);
 	else if (attempt->kind == PGW_KIND_CAPTURE)
@@ -116,7 +206,7 @@ pgw_operation_id_forget(PgwAttempt *attempt)
 		attempt->bank_reference = NULL;
 }
 
-/* ---------------------------------------------------------------- whose it is */
+/* ---------------------------------------------------------------- does it answer? */
 
 /*
  * Does the answer say of an operation that it is done, or under way?  That of a no is nobody's, but
@@ -127,7 +217,7 @@ says_whose(const PgwCall *call)
 {
 	PgwOutcome outcome = call->answer.outcome;
 
-	return call->transport == PGW_TRANSPORT_ANSWERED && call->answer.bank_reference[0] != '\0' &&
+	return call->transport == PGW_TRANSPORT_ANSWERED &&
 		   (outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_ACCEPTED ||
 			outcome == PGW_OUT_PENDING ||
 			(outcome == PGW_OUT_DECLINED && call->op == PGW_OP_LOOKUP_REFUND));
@@ -157,54 +247,40 @@ is_about_operation(const PgwCall *call, const PgwAttempt *attempt)
 	}
 }
 
-static bool
-is(const char *id, const char *other)
+/* The id that it is made under; what is the charge's, or that of what is refunded, says nothing. */
+static PgwOwner
+whose(const PgwCall *call, const PgwAttempt *attempt)
 {
-	return other != NULL && strcmp(id, other) == 0;
-}
+	const char *id = call->answer.bank_reference;
+	PgwPayment p;
+	PgwOwner owner;
 
-/* Of the payment's charge, as it is known now; p: of an operation that was asked for. */
-static bool
-is_of_charge(const char *id, const PgwAttempt *attempt, const PgwPayment *p)
-{
-	return is(id, attempt->kind == PGW_KIND_PAYMENT ? attempt->bank_reference : p->bank_reference);
-}
-
-/* Asked only of one that somebody has: that costs another look. */
-static bool
-is_of_capture(const char *id, const PgwAttempt *attempt, const PgwPayment *p)
-{
-	return is(id, attempt->kind == PGW_KIND_PAYMENT ? pgw_operation_id_of_own_capture(attempt)
-													: pgw_operation_id_of_capture(p));
+	get_payment(attempt, &p);
+	if (id[0] == '\0' || is_of_charge(id, attempt, &p))
+		return PGW_OWNER_SELF;
+	owner = claim_made(call, attempt, id);
+	if (owner == PGW_OWNER_OTHER &&
+		(call->op == PGW_OP_REFUND || call->op == PGW_OP_LOOKUP_REFUND) &&
+		is_of_capture(id, attempt, &p))
+		return PGW_OWNER_SELF;
+	if (owner == PGW_OWNER_OTHER)
+		tell(call);
+	return owner;
 }
 
 bool
 pgw_operation_id_claim(PgwCall *call, const PgwAttempt *attempt)
 {
-	PgwBankOp operation = call->op == PGW_OP_LOOKUP_REFUND ? PGW_OP_REFUND : call->op;
-	const char *id = call->answer.bank_reference;
-	PgwPayment p;
 	PgwOwner owner;
-	uint64 more;
 
 	call->names_other_operation = false;
 	if (!says_whose(call) || !is_about_operation(call, attempt))
 		return true;
-	if (attempt->kind != PGW_KIND_PAYMENT && !pgw_store_payment_by_id(&attempt->payment_id, &p))
-		elog(ERROR, "the payment of an operation is not there");
-	if (is_of_charge(id, attempt, &p))
-		return true;
-	owner = pgw_store_claim_operation_reference(call->bank->account, pgw_op_name(operation), id,
-												&attempt->transaction_id);
-	if (owner != PGW_OWNER_OTHER || (operation == PGW_OP_REFUND && is_of_capture(id, attempt, &p)))
+	owner = whose(call, attempt);
+	if (owner == PGW_OWNER_SELF && call->op == PGW_OP_CAPTURE)
+		owner = pgw_operation_id_claim_capture(call, attempt);
+	if (owner != PGW_OWNER_OTHER)
 		return owner != PGW_OWNER_BUSY;
-	if (pgw_log_due("another operation", call->bank->name, &more))
-		ereport(WARNING,
-				(errmsg("pgw: the bank's answer names another capture, void or refund, and is not "
-						"believed"),
-				 pgw_call_errdetail(call, psprintf("account \"%s\", %s", call->bank->account,
-												   pgw_op_name(call->op))),
-				 pgw_log_more(more)));
 	if (call->op != PGW_OP_LOOKUP_REFUND)
 		call->names_other_operation = true;
 	else if (!PGW_MUTATED(OPERATION_OWNER))

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "bank_call/call.h"
+#include "store/bank_references.h"
 #include "store/tables.h"
 
 /*
@@ -15,6 +16,12 @@
  * is no answer. false: somebody is writing just now whose it is, and nothing may be done yet.
  */
 extern bool pgw_operation_id_claim(PgwCall *call, const PgwAttempt *attempt);
+
+/*
+ * The same for the id of what took the money, where an answer names it beside the charge's: never
+ * returns NONE.
+ */
+extern PgwOwner pgw_operation_id_claim_capture(const PgwCall *call, const PgwAttempt *attempt);
 
 /* Of the refund, or of the give-back that a payment's own attempt makes; NULL: not known. */
 extern const char *pgw_operation_id_of_refund(const PgwAttempt *attempt);

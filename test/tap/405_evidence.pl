@@ -195,6 +195,8 @@ part($node, 'another amount', sub {
 	is(says('REFUND', 'true', 'w-r', 401), 'accepted', 'another amount than was asked for');
 	becomes('w-r', 'RequiresManualReview', 'is not what was asked for: a person has to look');
 	is(amounts('w'), 'captured 1000 0 0 0 400', 'its claim stands');
+	refund("else-$_"), says('REFUND', $_, "else-$_-r", 400, charge => 'of another shop') for qw(true false);
+	becomes("else-$_-r", 'RequiresManualReview', "$_: the bank's word has our reference, and another charge: a person has to look") for qw(true false);
 });
 
 part($node, 'no amount', sub {

@@ -13,7 +13,7 @@ my ($KEY, $LOGIN) = ('hook-secret', 'bank:says:so');
 my ($node, $bank) = operations_cluster('second_proof');
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = '$_[0]' ORDER BY transaction_id DESC LIMIT 1") }
-sub becomes { my ($id, $status, $name) = @_; wait_until(sub { attempt($id) eq $status }, 120); return is(attempt($id), $status, $name) }
+sub becomes { my ($id, $status, $name) = @_; wait_until(sub { attempt($id) eq $status }, 30); return is(attempt($id), $status, $name) }
 sub rows { return sql("SELECT string_agg(concat_ws(' ', says, evidence, proof), ', ' ORDER BY says) FROM pgw.notifications JOIN pgw.payment_transactions USING (transaction_id) WHERE client_request_id = '$_[0]'") }
 
 my $notifications = q({"signature": {"scheme": "hmac_body", "header": "X-Signature", "as": "hex"}, "identity": "/id", "type": "/type", "time": "/at",
@@ -45,7 +45,7 @@ sub refund
 	my ($id) = @_;
 	pay($node, $id, bank => 'told');
 	request_operation($node, 'refund', $id, "$id-r", 400);
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = '$id-r' AND status = 'Saved' AND accepted_at IS NOT NULL") eq 1 }, 120), "$id: accepted");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = '$id-r' AND status = 'Saved' AND accepted_at IS NOT NULL") eq 1 }, 30), "$id: accepted");
 	return "$id-r";
 }
 

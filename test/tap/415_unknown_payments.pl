@@ -15,7 +15,7 @@ my $KEY = 'hook-secret';
 my ($node, $bank) = operations_cluster('unknown_payments', debug => 1);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
-sub becomes { my ($id, $status, $name) = @_; wait_until(sub { attempt($id) eq $status }, 120); return is(attempt($id), $status, $name) }
+sub becomes { my ($id, $status, $name) = @_; wait_until(sub { attempt($id) eq $status }, 30); return is(attempt($id), $status, $name) }
 
 # One bank that can be asked nothing, and one that can.
 my $said = q("signature": {"scheme": "hmac_body", "header": "X-Signature", "as": "hex"}, "identity": "/id", "type": "/type",
@@ -45,7 +45,7 @@ sub says
 
 # The row of what was said last, or as that event.
 sub row { my $event = $_[0] // "n$count"; return sql("SELECT concat_ws(' ', outcome, evidence, change, CASE WHEN next_match_at IS NOT NULL THEN 'waits' END) FROM pgw.notifications WHERE event_id = '$event'") }
-sub row_becomes { my ($want, $name) = @_; wait_until(sub { row() eq $want }, 120); return is(row(), $want, $name) }
+sub row_becomes { my ($want, $name) = @_; wait_until(sub { row() eq $want }, 30); return is(row(), $want, $name) }
 # What is due now and then is due when a worker starts.
 sub look_now { return sql("UPDATE pgw.notifications SET next_match_at = clock_timestamp() WHERE next_match_at IS NOT NULL; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 sub look_in { my ($interval) = @_; return sql("UPDATE pgw.notifications SET next_match_at = clock_timestamp() + interval '$interval' WHERE next_match_at IS NOT NULL") }
@@ -64,7 +64,7 @@ part($node, 'the word of a bank', sub {
 	my ($caller, $key) = submit_only('early', bank => 'told', token => 'tok_charge_pending_fail_1');
 	is(says('told', 'no', reference => $key), 'accepted', 'the bank speaks of a payment that is not committed');
 	is(row(), 'unknown_payment waits', 'which is not known, and waits');
-	ok(wait_until(sub { sql("SELECT next_match_at > recorded_at + interval '3 s' FROM pgw.notifications WHERE event_id = 'n$count'") eq 't' }, 120), 'it is looked at again, and waits still');
+	ok(wait_until(sub { sql("SELECT next_match_at > recorded_at + interval '3 s' FROM pgw.notifications WHERE event_id = 'n$count'") eq 't' }, 30), 'it is looked at again, and waits still');
 	$caller->query('COMMIT');
 	look_now();
 	becomes('early', 'Failed', 'when the payment is known the word is taken');
@@ -85,7 +85,7 @@ part($node, 'a reason to ask', sub {
 	is(says('asked', 'paid', reference => $key), 'accepted', 'a bank that can be asked speaks too early, too');
 	look_in('1 h');
 	$caller->query('COMMIT');
-	ok(wait_until(sub { sql("SELECT next_step_at > clock_timestamp() + interval '10 min' FROM pgw.payment_transactions WHERE client_request_id = 'open' AND status = 'BankUnknown'") eq 't' }, 120), 'its charge pends, and is asked about in an hour');
+	ok(wait_until(sub { sql("SELECT next_step_at > clock_timestamp() + interval '10 min' FROM pgw.payment_transactions WHERE client_request_id = 'open' AND status = 'BankUnknown'") eq 't' }, 30), 'its charge pends, and is asked about in an hour');
 	ok(wait_until(sub { grep { $_->{status} eq 'approved' } charges_of($node, $bank, 'open') }, 60), 'then the bank has decided');
 	look_now();
 	becomes('open', 'Completed', 'once the notification is matched it is asked about now');
@@ -105,7 +105,7 @@ part($node, 'made at the bank', sub {
 		headers => { 'Content-Type' => 'application/json', Authorization => 'Bearer test-secret', 'Idempotency-Key' => 'f' x 32 } });
 	is($r->{status}, 201, 'and a refund that pgw has not made') or diag $r->{content};
 	look_now();
-	ok(wait_until(sub { sql("SELECT bank_refunded_amount FROM pgw.payments WHERE client_request_id = 'changed'") eq '300' }, 120), 'which is recorded once the notification is matched');
+	ok(wait_until(sub { sql("SELECT bank_refunded_amount FROM pgw.payments WHERE client_request_id = 'changed'") eq '300' }, 30), 'which is recorded once the notification is matched');
 	row_becomes('change seen', 'as its row says');
 	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'made at the bank: sound');
 });

@@ -167,6 +167,47 @@ test_second_word(void **state)
 	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
 }
 
+/* It has our reference, and is about another charge than ours: nobody can tell which is wrong. */
+static void
+test_other_charge(void **state)
+{
+	static const struct
+	{
+		PgwState state;
+		bool done;
+		PgwEvidenceStep wanted;
+	} cases[] = {
+		{PGW_SAVED, true, PGW_EVIDENCE_REVIEW},
+		{PGW_SAVED, false, PGW_EVIDENCE_REVIEW},
+		{PGW_BANK_UNKNOWN, true, PGW_EVIDENCE_REVIEW},
+		{PGW_COMPLETED, true, PGW_EVIDENCE_CONTRADICTS},
+		{PGW_COMPLETED, false, PGW_EVIDENCE_CONTRADICTS},
+		{PGW_FAILED, true, PGW_EVIDENCE_LATE},
+		{PGW_FAILED, false, PGW_EVIDENCE_AGREES},
+		{PGW_REQUIRES_MANUAL_REVIEW, true, PGW_EVIDENCE_WAITS},
+		{PGW_CREATED, true, PGW_EVIDENCE_WAITS},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwEvidenceFacts f = {.kind = PGW_KIND_REFUND,
+							  .state = cases[i].state,
+							  .accepted = cases[i].state == PGW_SAVED,
+							  .about = PGW_OP_REFUND,
+							  .says_done = cases[i].done,
+							  .says_failed = !cases[i].done,
+							  .proved_later = true,
+							  .of_other_charge = true};
+
+		if (pgw_evidence_step(&f) != cases[i].wanted)
+			fail_msg("case %zu", i);
+		assert_string_equal(pgw_evidence_reason(&f), cases[i].state == PGW_FAILED
+														 ? PGW_EVIDENCE_AFTER_FAILURE
+														 : PGW_EVIDENCE_OTHER_CHARGE);
+	}
+}
+
 /* ... which was proved twice, and is later by the bank's own time: of what is open alone. */
 static void
 test_proved_later(void **state)
@@ -434,12 +475,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps),       cmocka_unit_test(test_part_of_charge),
-		cmocka_unit_test(test_second_word), cmocka_unit_test(test_proved_later),
-		cmocka_unit_test(test_later),       cmocka_unit_test(test_twice),
-		cmocka_unit_test(test_replays),     cmocka_unit_test(test_as_answer),
-		cmocka_unit_test(test_no_proof),    cmocka_unit_test(test_is_waited_for),
-		cmocka_unit_test(test_claim_again),
+		cmocka_unit_test(test_steps),        cmocka_unit_test(test_part_of_charge),
+		cmocka_unit_test(test_second_word),  cmocka_unit_test(test_proved_later),
+		cmocka_unit_test(test_later),        cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_replays),      cmocka_unit_test(test_as_answer),
+		cmocka_unit_test(test_no_proof),     cmocka_unit_test(test_is_waited_for),
+		cmocka_unit_test(test_other_charge), cmocka_unit_test(test_claim_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

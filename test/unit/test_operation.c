@@ -224,7 +224,19 @@ other_amount(void **unused)
 					 PGW_OPERATION_STOP);
 	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, &full, &a)).next,
 					 PGW_OPERATION_STOP);
+	/* of a void banks name what was authorized, what was taken of that, what was left, or nothing
+	 */
+	assert_int_equal(decide(input(PGW_OP_VOID, PGW_OP_VOID, &full, &a)).next, PGW_OPERATION_STOP);
+	a.amount = 0;
 	assert_int_equal(decide(input(PGW_OP_VOID, PGW_OP_VOID, &full, &a)).next, PGW_OPERATION_DONE);
+	a.amount = AMOUNT;
+	assert_int_equal(decide(input(PGW_OP_VOID, PGW_OP_VOID, &full, &a)).next, PGW_OPERATION_DONE);
+	a = answer(PGW_OUT_APPROVED);
+	strcpy(a.currency, "USD");
+	assert_int_equal(decide(input(PGW_OP_VOID, PGW_OP_VOID, &full, &a)).next, PGW_OPERATION_STOP);
+	a.voided = a.has_voided = true;
+	assert_int_equal(decide(input(PGW_OP_VOID, PGW_OP_LOOKUP_CHARGE, &full, &a)).next,
+					 PGW_OPERATION_FIND_OUT);
 	a = answer(PGW_OUT_APPROVED);
 	strcpy(a.currency, "USD");
 	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next,

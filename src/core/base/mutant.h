@@ -265,18 +265,22 @@ typedef enum PgwMutant
 	/* a refund is not done when the charge shows no more than before, whatever the bank took back
 	 */
 	REFUND_TAKEN_BACK,
-	EVIDENCE_COVERED,    /* evidence may stand where the signature does not cover it */
-	EVIDENCE_AMOUNT,     /* ... and be of another amount */
-	EVIDENCE_TWO_WORDS,  /* a success after a failure is taken as it is */
-	TAKEN_BACK_REFUNDED, /* a capture is taken back although refunds count on it */
-	EVIDENCE_UNCLAIMED,  /* ... or given to a person, and its charge is anybody's */
-	LOGIN_SUPPOSED,      /* a second proof is believed that nobody has given */
-	UNKNOWN_FORGOTTEN,   /* of an unknown payment: it is never looked at again */
-	ASKED_BELIEVED,      /* what is to be asked for is taken as it came */
-	UNCONFIRMED_FLOOD,   /* ... and whoever makes them up fills the table */
-	ANOTHER_CONFIRMED,   /* ... or by an answer that shows another */
-	UNSIGNED_TAKEN,      /* what nobody has signed is taken as if it were */
-	ITEM_SIGNATURE,      /* of several in one body nobody looks at the signature of each */
+	EVIDENCE_COVERED,      /* evidence may stand where the signature does not cover it */
+	EVIDENCE_AMOUNT,       /* ... and be of another amount */
+	EVIDENCE_TWO_WORDS,    /* a success after a failure is taken as it is */
+	TAKEN_BACK_REFUNDED,   /* a capture is taken back although refunds count on it */
+	EVIDENCE_OTHER_CHARGE, /* ... or of another charge */
+	SUBJECT_UNNAMED,       /* a look-up for a change is believed of a charge that nobody here has */
+	CAPTURE_UNCLAIMED,     /* what took the money of one charge may be named for another, too */
+	REVERSAL_APART,        /* ... and a refund's id for a reversal */
+	EVIDENCE_UNCLAIMED,    /* ... or given to a person, and its charge is anybody's */
+	LOGIN_SUPPOSED,        /* a second proof is believed that nobody has given */
+	UNKNOWN_FORGOTTEN,     /* of an unknown payment: it is never looked at again */
+	ASKED_BELIEVED,        /* what is to be asked for is taken as it came */
+	UNCONFIRMED_FLOOD,     /* ... and whoever makes them up fills the table */
+	ANOTHER_CONFIRMED,     /* ... or by an answer that shows another */
+	UNSIGNED_TAKEN,        /* what nobody has signed is taken as if it were */
+	ITEM_SIGNATURE,        /* of several in one body nobody looks at the signature of each */
 	/* libcurl may send again what a bank forgets under its key */
 	RESEND_FORGOTTEN,
 	NOTIFICATION_ORDER, /* ... and they are taken in the body's order */

@@ -9,6 +9,8 @@
  *       later success count, and of what is still open alone.
  *     - A success that does not say how much was moved, or that comes from a bank which does not
  *       have the attempt any more, is no proof either.
+ *     - Nor is a word, of whatever, that has our reference and another charge than ours: one of the
+ *       two is wrong, and something was done, or was not, to somebody's money.
  *     - What counts as failed is never left so once the bank says that it is done: money was moved,
  *       for all we know, and the caller was told that it was not.
  *     - Nothing is taken while a request of the attempt may still be under way: its own answer
@@ -123,6 +125,8 @@ pgw_evidence_reason(const PgwEvidenceFacts *f)
 		return PGW_EVIDENCE_FORMER_BANK;
 	if (stands(f) == FAILED)
 		return PGW_EVIDENCE_AFTER_FAILURE;
+	if (f->of_other_charge)
+		return PGW_EVIDENCE_OTHER_CHARGE;
 	return f->says_failed || f->said_failed || f->differ ? PGW_EVIDENCE_TWO_WORDS
 														 : PGW_EVIDENCE_NO_AMOUNT;
 }
@@ -158,6 +162,7 @@ pgw_evidence_step(const PgwEvidenceFacts *f)
 	bool believed = f->proved_later && !f->differ;
 	bool both = f->says_done && (f->says_failed || f->said_failed || f->differ) &&
 				!PGW_MUTATED(EVIDENCE_TWO_WORDS);
+	bool of_other_charge = f->of_other_charge && !PGW_MUTATED(EVIDENCE_OTHER_CHARGE);
 
 	if (!f->says_done && !f->says_failed)
 		return PGW_EVIDENCE_WAITS;
@@ -166,10 +171,13 @@ pgw_evidence_step(const PgwEvidenceFacts *f)
 		case NOT_YET:
 			break;
 		case OPEN:
-			if ((both && !believed) || (f->says_done && (f->lacks_amount || f->of_former_bank)))
+			if ((both && !believed) || of_other_charge ||
+				(f->says_done && (f->lacks_amount || f->of_former_bank)))
 				return PGW_EVIDENCE_REVIEW;
 			return f->says_done ? PGW_EVIDENCE_DONE : PGW_EVIDENCE_FAILED;
 		case DONE:
+			if (of_other_charge)
+				return PGW_EVIDENCE_CONTRADICTS;
 			if (!f->says_failed)
 				return f->differ || f->twice || f->of_former_bank ? PGW_EVIDENCE_CONTRADICTS
 																  : PGW_EVIDENCE_AGREES;

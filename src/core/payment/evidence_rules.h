@@ -37,6 +37,8 @@ typedef struct PgwEvidenceFacts
 	bool lacks_amount;
 	/* it came from the bank that the attempt was sent to before the one that has it now */
 	bool of_former_bank;
+	/* one that was not taken yet names another charge than the payment's, or the attempt's own */
+	bool of_other_charge;
 	/* each success was proved twice, as was each failure, and is later than all of those */
 	bool proved_later;
 } PgwEvidenceFacts;
@@ -73,6 +75,7 @@ extern const char *pgw_evidence_reason(const PgwEvidenceFacts *facts);
 #define PGW_EVIDENCE_TWO_WORDS "contradictory_notifications"
 #define PGW_EVIDENCE_NO_AMOUNT "notification_without_amount"
 #define PGW_EVIDENCE_FORMER_BANK "success_at_former_bank"
+#define PGW_EVIDENCE_OTHER_CHARGE "notification_of_another_charge"
 #define PGW_EVIDENCE_AFTER_FAILURE "success_after_failure"
 /* ... and what it gave free has been used since: the payments row holds nothing for it */
 #define PGW_EVIDENCE_UNCLAIMED "success_without_claim"

@@ -364,13 +364,21 @@ is_unreadable(const PgwOperationInput *in)
 	return in->answer->charge_state_unreadable && !PGW_MUTATED(UNREADABLE_ANSWER);
 }
 
+/* Does the answer name the amount and currency that were asked for, where it names any? */
+static bool
+is_amount(const PgwOperationInput *in, const PgwAsked *what)
+{
+	return in->operation == PGW_OP_VOID || in->operation == PGW_OP_REVERSE
+			   ? pgw_shown_undo_is(what, in->answer)
+			   : pgw_shown_amount_is(what, in->answer);
+}
+
 static void
 done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 {
 	PgwAsked what = asked(in);
 
-	if (in->operation != PGW_OP_VOID && in->operation != PGW_OP_REVERSE &&
-		!pgw_shown_amount_is(&what, in->answer))
+	if (!is_amount(in, &what))
 	{
 		mismatch(in, d);
 		return;
@@ -389,8 +397,7 @@ accepted(const PgwOperationInput *in, PgwOperationDecision *d)
 {
 	PgwAsked what = asked(in);
 
-	if (in->operation != PGW_OP_VOID && in->operation != PGW_OP_REVERSE &&
-		!pgw_shown_amount_is(&what, in->answer))
+	if (!is_amount(in, &what))
 		mismatch(in, d);
 	else
 		d->next = PGW_MUTATED(ACCEPTED_APPROVED) ? PGW_OPERATION_DONE : PGW_OPERATION_ACCEPTED;

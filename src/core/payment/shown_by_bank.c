@@ -31,6 +31,16 @@ pgw_shown_amount_is(const PgwAsked *asked, const PgwAnswer *a)
 		   !pgw_shown_other_currency(asked->currency, a);
 }
 
+bool
+pgw_shown_undo_is(const PgwAsked *asked, const PgwAnswer *a)
+{
+	if (pgw_shown_other_currency(asked->currency, a))
+		return false;
+	return !a->has_amount || a->amount == 0 || a->amount == asked->amount ||
+		   a->amount == asked->charged || a->amount == asked->taken ||
+		   a->amount == asked->charged - asked->taken;
+}
+
 /* Is as much taken of the card as there should be by now? */
 static bool
 is_captured(const PgwAsked *asked, const PgwAnswer *a)
@@ -141,9 +151,9 @@ reverse_shown(const PgwAsked *asked, const PgwAnswer *a)
 PgwShown
 pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
 {
-	/* amounts of another currency say nothing of ours */
+	/* what is of another currency says nothing of ours */
 	if (pgw_shown_other_currency(asked->currency, a))
-		return asked->op == PGW_OP_VOID ? void_shown(a) : PGW_SHOWN_NOTHING;
+		return PGW_SHOWN_NOTHING;
 	switch (asked->op)
 	{
 		case PGW_OP_CAPTURE:

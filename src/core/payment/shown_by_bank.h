@@ -47,6 +47,12 @@ extern bool pgw_shown_other_currency(const char *asked, const PgwAnswer *a);
 extern bool pgw_shown_amount_is(const PgwAsked *asked, const PgwAnswer *a);
 
 /*
+ * The same of what a void or reversal has undone, of which banks name as they like:
+ * what was authorized, what of that was taken, or the rest; 0 is none.
+ */
+extern bool pgw_shown_undo_is(const PgwAsked *asked, const PgwAnswer *a);
+
+/*
  * A charge or authorization that the bank approves or shows as approved: AS_ASKED, OTHERWISE or
  * UNREADABLE.
  */
