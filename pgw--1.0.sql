@@ -24,7 +24,7 @@
  *	21	Dumps
  *	22	The end: nothing to PUBLIC, the baseline is recorded, the launcher is woken
  *
- * This is the source. The build writes build/pgw--1.0.sql from it, with the documents of src/connectors/ in section 20,
+ * This is the source. The build writes build/pgw--1.0.sql from it, with the documents of src/connectors/ in section 21,
  * and that is what is installed.
  *
  * COMMENT ON tells those who use an object what it is for; a test demands one for every object and column. Comments in
@@ -1990,10 +1990,15 @@ AS 'MODULE_PATHNAME', 'pgw_new_request_id_1_0' LANGUAGE C IMMUTABLE PARALLEL SAF
 COMMENT ON FUNCTION pgw.new_request_id(int, text) IS
 	'A client_request_id that names its slot: s17.order-4711 of 17 and order-4711.';
 
+CREATE FUNCTION pgw.shard_name() RETURNS text
+AS 'MODULE_PATHNAME', 'pgw_shard_name_1_0' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgw.shard_name() IS
+	'The name of this shard, as its server was started under it; NULL: it has none, or one that every copy would have.';
+
 CREATE FUNCTION pgw.slot_is_worked(id uuid) RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgw_slot_is_worked_1_0' LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgw.slot_is_worked(uuid) IS
-	'Internal: the worker of this database goes on with this attempt, by its slot.';
+	'The slot of this payment or attempt is at home in this database, or about to leave it.';
 
 CREATE TABLE pgw.shard_slots (
 	slot int NOT NULL PRIMARY KEY CHECK (slot BETWEEN 0 AND 1023),
@@ -2061,7 +2066,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quot
 	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 DECLARE
-	here text = current_setting('pgw.shard_name', true) || '/' || current_database();
+	here text = pgw.shard_name() || '/' || current_database();
 	missing int4multirange;
 BEGIN
 	-- a dump of a database without shards inserts no row; and where this one has every slot there is nothing to look for
@@ -2780,16 +2785,21 @@ $$
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions}'),
 		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{health,read_metrics,health_metrics,metric_families,metrics_text,dashboard}'),
-		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{first_id,payment_statistics,payment_step_times}'),
+		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{first_id,check_statistics,payment_statistics,payment_step_times}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{create_event_consumer,move_event_consumer,drop_event_consumer,read_events,commit_events}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
 			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank,'
 			'redeliver,test_webhook}'),
+		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
+			'{slot_is_worked,global_payment,global_find_payment,global_look,global_statistics,global_broken_invariants}'),
+		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL, '{shard_name,global_health}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
 		('{operator,auditor}', 'SELECT', 'TABLE', NULL,
 			'{audit_transactions,audit_events,audit_disputes,manual_reviews,alerts,payment_facts,payment_steps,webhook_deliveries}'),
-		('{operator,auditor,monitor}', 'SELECT', 'TABLE', NULL, '{metrics}'),
+		('{operator,auditor}', 'SELECT', 'TABLE', NULL,
+			'{shard_payments,shard_transactions,shard_events,shard_reviews,shard_facts}'),
+		('{operator,auditor,monitor}', 'SELECT', 'TABLE', NULL, '{metrics,shard_state,shard_health}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')
 	) g (levels, privilege, kind, column_name, names)
 	CROSS JOIN unnest(g.levels) l (level)
@@ -3137,6 +3147,30 @@ COMMENT ON FUNCTION pgw.first_id(timestamptz) IS
 	'The smallest id that can have been made at this time: payment_id >= pgw.first_id(''2026-11-28'') is what began since '
 	'then, found by an index.';
 
+CREATE FUNCTION pgw.check_statistics(function text, since timestamptz, until timestamptz, bucket interval, by text[]) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+DECLARE
+	faults text := concat_ws(', ',
+		CASE WHEN isfinite($2) IS NOT TRUE THEN '{"field": "since", "code": "required", "message": "must be a point in time"}' END,
+		CASE WHEN isfinite($3) IS NOT TRUE THEN '{"field": "until", "code": "required", "message": "must be a point in time"}' END,
+		CASE WHEN $2 >= $3 THEN '{"field": "until", "code": "out_of_range", "message": "must be later than since"}' END,
+		CASE WHEN $4 <= '0' OR $4 > '36500 days' OR extract(month FROM $4) <> 0 OR extract(year FROM $4) <> 0 THEN
+			'{"field": "bucket", "code": "out_of_range", "message": "must be more than 0, at most 36500 days, without months"}' END,
+		CASE WHEN $5 IS NULL OR NOT $5 <@ '{merchant,bank,card_brand,capture}' THEN
+			'{"field": "by", "code": "unknown_value", "message": "must be of merchant, bank, card_brand and capture"}' END);
+BEGIN
+	IF faults <> '' THEN
+		RAISE EXCEPTION 'invalid arguments of %', $1 USING ERRCODE = 'PW400', DETAIL = '[' || faults || ']',
+			HINT = 'Correct what DETAIL names.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION pgw.check_statistics(text, timestamptz, timestamptz, interval, text[]) IS
+	'Internal: PW400 for arguments that pgw.payment_statistics() or pgw.global_statistics() cannot have.';
+
 -- Ranges of ids and look-ups by keys, whatever the tables' statistics are.
 CREATE FUNCTION pgw.payment_statistics(since timestamptz, until timestamptz, bucket interval DEFAULT NULL, by text[] DEFAULT '{}',
 	OUT bucket_start timestamptz, OUT livemode boolean, OUT currency text, OUT merchant text, OUT bank text, OUT card_brand text,
@@ -3152,20 +3186,8 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_iden
 	SET jit = off SET work_mem = '64MB' AS
 $$
 #variable_conflict use_column
-DECLARE
-	faults text := concat_ws(', ',
-		CASE WHEN isfinite($1) IS NOT TRUE THEN '{"field": "since", "code": "required", "message": "must be a point in time"}' END,
-		CASE WHEN isfinite($2) IS NOT TRUE THEN '{"field": "until", "code": "required", "message": "must be a point in time"}' END,
-		CASE WHEN $1 >= $2 THEN '{"field": "until", "code": "out_of_range", "message": "must be later than since"}' END,
-		CASE WHEN $3 <= '0' OR $3 > '36500 days' OR extract(month FROM $3) <> 0 OR extract(year FROM $3) <> 0 THEN
-			'{"field": "bucket", "code": "out_of_range", "message": "must be more than 0, at most 36500 days, without months"}' END,
-		CASE WHEN $4 IS NULL OR NOT $4 <@ '{merchant,bank,card_brand,capture}' THEN
-			'{"field": "by", "code": "unknown_value", "message": "must be of merchant, bank, card_brand and capture"}' END);
 BEGIN
-	IF faults <> '' THEN
-		RAISE EXCEPTION 'invalid arguments of pgw.payment_statistics()' USING ERRCODE = 'PW400', DETAIL = '[' || faults || ']',
-			HINT = 'Correct what DETAIL names.';
-	END IF;
+	PERFORM pgw.check_statistics('pgw.payment_statistics()', $1, $2, $3, $4);
 	RETURN QUERY
 	WITH g AS (
 		SELECT CASE WHEN $3 IS NULL THEN $1 ELSE
@@ -3273,7 +3295,386 @@ $$;
 
 
 -- ==================================================================================================
--- 16  What others put onto pgw's tables: foreign keys, code
+-- 16  All shards as one
+--
+--  What each shard shows of itself to a database that looks at all of them, and what that one makes of it
+--  (docs/scaling.md, "Looking at all of them"). Types that every server has, so that conditions are evaluated by the
+--  shard, and shards of other versions can be read.
+-- ==================================================================================================
+
+CREATE VIEW pgw.shard_state AS
+SELECT pgw.shard_name() AS shard, current_database()::text AS database,
+	(SELECT c.system_identifier FROM pg_control_system() c) AS system_identifier,
+	(SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pgw') AS version,
+	count(*) > 0 AS sharded,
+	CASE WHEN count(*) = 0 THEN '{[0,1024)}' ELSE coalesce(range_agg(int4range(s.slot, s.slot, '[]'))
+		FILTER (WHERE s.shard = pgw.shard_name() AND s.database = current_database() AND s.state IN ('home', 'leaving')), '{}')
+	END AS at_home
+FROM pgw.shard_slots s;
+COMMENT ON VIEW pgw.shard_state IS 'One row: which shard this database is, and what is at home here.';
+COMMENT ON COLUMN pgw.shard_state.shard IS 'The name that its server was started under; NULL: it has none.';
+COMMENT ON COLUMN pgw.shard_state.database IS 'This database.';
+COMMENT ON COLUMN pgw.shard_state.system_identifier IS 'Of its server, as pg_control_system() shows it.';
+COMMENT ON COLUMN pgw.shard_state.version IS 'The version of the extension''s script.';
+COMMENT ON COLUMN pgw.shard_state.sharded IS 'False: pgw.shard_slots is empty, and every slot is at home.';
+COMMENT ON COLUMN pgw.shard_state.at_home IS 'The slots that are at home here, those that are leaving included.';
+
+CREATE VIEW pgw.shard_health AS SELECT h.check_name, h.status, h.advice, h.details FROM pgw.health() h;
+COMMENT ON VIEW pgw.shard_health IS 'pgw.health() as a view, for a database that looks at several shards.';
+COMMENT ON COLUMN pgw.shard_health.check_name IS 'What was looked at.';
+COMMENT ON COLUMN pgw.shard_health.status IS 'ok, warning or error.';
+COMMENT ON COLUMN pgw.shard_health.advice IS 'What to do.';
+COMMENT ON COLUMN pgw.shard_health.details IS 'What was found, as a JSON object.';
+
+CREATE VIEW pgw.shard_payments WITH (security_barrier) AS
+SELECT v.payment_id, v.transaction_id, v.client_request_id, v.merchant, v.status::text, v.capture::text, v.amount, v.currency,
+	v.authorized_amount, v.captured_amount, v.capture_pending_amount, v.reserved_amount, v.refunded_amount, v.refund_pending_amount,
+	v.bank, v.bank_reference, v.authorization_code, v.card_last4, v.card_brand, v.reference, v.metadata, v.created_at, v.updated_at,
+	v.transaction_status::text, v.error_code, v.error_message, v.livemode, v.bank_captured_amount, v.bank_refunded_amount,
+	v.disputed_amount, pgw.shard_name() AS shard, pgw.slot_is_worked(v.payment_id) AS at_home
+FROM pgw.my_payments v;
+COMMENT ON VIEW pgw.shard_payments IS 'pgw.my_payments for a database that looks at several shards.';
+
+CREATE VIEW pgw.shard_transactions WITH (security_barrier) AS
+SELECT v.transaction_id, v.payment_id, v.client_request_id, v.merchant, v.kind::text, v.status::text, v.step_order::int, v.submitted,
+	v.amount, v.currency, v.capture::text, v.final_capture, v.reason, v.card_last4, v.card_brand, v.bank, v.bank_version,
+	v.bank_requested, v.reference, v.bank_reference, v.authorization_code, v.requests_sent, v.next_step_at, v.put_off_since,
+	v.put_off_reason, v.expires_at, v.error_class, v.error_code, v.error_message, v.http_status, v.retryable, v.correlation_id,
+	v.created_at, v.updated_at, v.livemode, v.origin, pgw.shard_name() AS shard, pgw.slot_is_worked(v.payment_id) AS at_home
+FROM pgw.audit_transactions v;
+COMMENT ON VIEW pgw.shard_transactions IS 'pgw.audit_transactions for a database that looks at several shards.';
+
+CREATE VIEW pgw.shard_events WITH (security_barrier) AS
+SELECT v.event_id, v.transaction_id, v.payment_id, v.client_request_id, v.merchant, v.kind::text, v.correlation_id, v.step_order::int,
+	v.event_type::text, v.from_status::text, v.to_status::text, v.occurred_at, v.event_data, v.error_details, v.livemode,
+	pgw.shard_name() AS shard, pgw.slot_is_worked(v.payment_id) AS at_home
+FROM pgw.audit_events v;
+COMMENT ON VIEW pgw.shard_events IS 'pgw.audit_events for a database that looks at several shards.';
+
+CREATE VIEW pgw.shard_reviews WITH (security_barrier) AS
+SELECT v.transaction_id, v.payment_id, v.client_request_id, v.merchant, v.kind::text, v.came_from::text, v.since, v.age, v.amount,
+	v.currency, v.bank, v.bank_reference, v.reason, v.error_code, v.context, v.possible_actions, v.proposal, v.correlation_id,
+	v.livemode, pgw.shard_name() AS shard, pgw.slot_is_worked(v.payment_id) AS at_home
+FROM pgw.manual_reviews v;
+COMMENT ON VIEW pgw.shard_reviews IS 'pgw.manual_reviews for a database that looks at several shards.';
+
+CREATE VIEW pgw.shard_facts WITH (security_barrier) AS
+SELECT v.payment_id, v.created_at, v.updated_at, v.livemode, v.merchant, v.currency, v.capture::text, v.status::text, v.outcome, v.bank,
+	v.card_brand, v.amount, v.authorized_amount, v.captured_amount, v.refunded_amount, v.disputes, v.disputed_amount, v.net_amount,
+	v.error_class, v.error_code, v.requests_sent, v.client_request_id, v.reference, v.transaction_id, v.correlation_id,
+	pgw.shard_name() AS shard, pgw.slot_is_worked(v.payment_id) AS at_home
+FROM pgw.payment_facts v;
+COMMENT ON VIEW pgw.shard_facts IS 'pgw.payment_facts for a database that looks at several shards.';
+
+-- Each column says what it says in the view that it comes from.
+DO $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT v.of_view, a.attname, CASE a.attname WHEN 'shard' THEN 'The shard that shows it, by its name; NULL: it has none.'
+			WHEN 'at_home' THEN 'Is its slot at home there? Else it is a copy''s, and another shard goes on with it.'
+			ELSE col_description(v.of_source, s.attnum) END AS description
+		FROM (VALUES ('pgw.shard_payments'::regclass, 'pgw.my_payments'::regclass),
+			('pgw.shard_transactions', 'pgw.audit_transactions'), ('pgw.shard_events', 'pgw.audit_events'),
+			('pgw.shard_reviews', 'pgw.manual_reviews'), ('pgw.shard_facts', 'pgw.payment_facts')) v (of_view, of_source)
+		JOIN pg_attribute a ON a.attrelid = v.of_view AND a.attnum > 0
+		LEFT JOIN pg_attribute s ON s.attrelid = v.of_source AND s.attname = a.attname
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', c.of_view, c.attname, c.description);
+	END LOOP;
+END
+$$;
+
+-- The objects are the caller's, and no members of the extension: a dump has them. All views are the readers' own
+-- (security_invoker): each shard is asked by the user mapping of whoever reads, and shows what it has granted that role.
+CREATE FUNCTION pgw.global_views(servers text[], readers text[] DEFAULT '{}', OUT server text, OUT shard text,
+	OUT at_home int4multirange, OUT problem text)
+RETURNS SETOF record
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+#variable_conflict use_column
+DECLARE
+	faults text;
+	kinds constant text[] := '{state,health,metrics,payments,transactions,events,reviews,facts}';
+	v record;
+	s text;
+BEGIN
+	faults := concat_ws(', ',
+		CASE WHEN $1 IS NULL OR cardinality($1) = 0 OR array_position($1, NULL) IS NOT NULL THEN
+			'{"field": "servers", "code": "required", "message": "must be names of foreign servers"}' END,
+		CASE WHEN EXISTS (SELECT FROM unnest($1) n GROUP BY n HAVING count(*) > 1) THEN
+			'{"field": "servers", "code": "conflicting_fields", "message": "must not name a server twice"}' END,
+		(SELECT string_agg(json_build_object('field', 'servers', 'code', 'unknown_value',
+				'message', n || ': no server of postgres_fdw, or its name is longer than 40 bytes')::text, ', ')
+			FROM unnest($1) n WHERE octet_length(n) > 40 OR NOT EXISTS (SELECT FROM pg_foreign_server f
+				JOIN pg_depend d ON d.classid = 'pg_foreign_data_wrapper'::regclass AND d.objid = f.srvfdw AND d.deptype = 'e'
+				JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND x.oid = d.refobjid AND x.extname = 'postgres_fdw'
+				WHERE f.srvname = n)),
+		(SELECT string_agg(json_build_object('field', 'readers', 'code', 'unknown_value',
+				'message', coalesce(n, 'NULL') || ': no such role')::text, ', ')
+			FROM unnest($2) n WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n)));
+	IF faults <> '' THEN
+		RAISE EXCEPTION 'invalid arguments of pgw.global_views()' USING ERRCODE = 'PW400', DETAIL = '[' || faults || ']',
+			HINT = 'CREATE EXTENSION postgres_fdw, and a server and user mappings for each shard. See docs/scaling.md.';
+	END IF;
+	IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'pgw_all' AND n.nspowner <> current_user::regrole) THEN
+		RAISE EXCEPTION 'schema pgw_all is another role''s' USING ERRCODE = 'PW422',
+			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}',
+			HINT = 'Call it as the role that has made it; if that was not yours, drop it first: its owner decides what the views show.';
+	END IF;
+	CREATE SCHEMA IF NOT EXISTS pgw_all;
+	COMMENT ON SCHEMA pgw_all IS 'All shards of pgw as one: made by pgw.global_views().';
+	EXECUTE 'CREATE TABLE IF NOT EXISTS pgw_all.shards (server text PRIMARY KEY, slots int4multirange)';
+	COMMENT ON TABLE pgw_all.shards IS
+		'The foreign servers, and the slots that were at home there when pgw.global_views() asked last: where to look first.';
+	FOREACH s IN ARRAY $1 LOOP
+		FOR v IN SELECT k AS kind, CASE k WHEN 'metrics' THEN 'metrics' ELSE 'shard_' || k END AS remote FROM unnest(kinds) k LOOP
+			EXECUTE format('CREATE FOREIGN TABLE IF NOT EXISTS pgw_all.%I (%s) SERVER %I OPTIONS (schema_name ''pgw'', table_name %L,'
+				' async_capable ''true'', fetch_size ''1000'', updatable ''false'')', v.kind || '@' || s,
+				(SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+					FROM pg_attribute a WHERE a.attrelid = format('pgw.%I', v.remote)::regclass AND a.attnum > 0), s, v.remote);
+		END LOOP;
+	END LOOP;
+	FOR v IN SELECT * FROM (VALUES ('payments', 'payments', 'payment'), ('transactions', 'transactions', 'attempt'),
+			('events', 'events', 'event'), ('manual_reviews', 'reviews', 'review'), ('metrics', 'metrics', 'figure'))
+			n (name, kind, what) LOOP
+		EXECUTE format('CREATE OR REPLACE VIEW pgw_all.%I WITH (security_invoker) AS %s', v.name,
+			(SELECT string_agg(format('SELECT %L::text AS server, t.* FROM pgw_all.%I t%s', n, v.kind || '@' || n,
+				CASE WHEN v.kind <> 'metrics' THEN ' WHERE t.at_home' END), ' UNION ALL ' ORDER BY o)
+			FROM unnest($1) WITH ORDINALITY u (n, o)));
+		EXECUTE format('COMMENT ON VIEW pgw_all.%I IS %L', v.name,
+			format('Each %s of each shard, by the shard where it is at home.', v.what));
+	END LOOP;
+	CREATE OR REPLACE VIEW pgw_all.health WITH (security_invoker) AS SELECT * FROM pgw.global_health();
+	COMMENT ON VIEW pgw_all.health IS 'pgw.health() of each shard; of one that cannot be reached, a row that says so.';
+	CREATE OR REPLACE VIEW pgw_all.broken_invariants WITH (security_invoker) AS SELECT * FROM pgw.global_broken_invariants();
+	COMMENT ON VIEW pgw_all.broken_invariants IS 'What must not be: pgw.global_broken_invariants().';
+	-- what is asked no more
+	FOR v IN SELECT c.oid::regclass AS name FROM pg_foreign_table t
+			JOIN pg_class c ON c.oid = t.ftrelid JOIN pg_foreign_server f ON f.oid = t.ftserver
+			WHERE c.relnamespace = 'pgw_all'::regnamespace AND NOT f.srvname = ANY ($1) LOOP
+		EXECUTE format('DROP FOREIGN TABLE %s', v.name);
+	END LOOP;
+	EXECUTE 'DELETE FROM pgw_all.shards WHERE NOT server = ANY ($1)' USING $1;
+	FOREACH s IN ARRAY $2 LOOP
+		EXECUTE format('GRANT USAGE ON SCHEMA pgw_all TO %I', s);
+		EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA pgw_all TO %I', s);
+	END LOOP;
+	FOREACH server IN ARRAY $1 LOOP
+		shard := NULL;
+		at_home := NULL;
+		problem := NULL;
+		BEGIN
+			EXECUTE format('SELECT t.shard, t.at_home FROM pgw_all.%I t', 'state@' || server) INTO shard, at_home;
+		EXCEPTION WHEN OTHERS THEN
+			problem := SQLERRM;
+		END;
+		EXECUTE 'INSERT INTO pgw_all.shards (server, slots) VALUES ($1, $2) ON CONFLICT (server) DO UPDATE SET slots = $2'
+			USING server, at_home;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgw.global_views(text[], text[]) IS
+	'Makes schema pgw_all over these foreign servers, one for each shard, or brings it up to date: views of the payments, '
+	'attempts, events, reviews, figures and health of all of them. Says what each has answered.';
+
+CREATE FUNCTION pgw.global_health(OUT server text, OUT check_name text, OUT status text, OUT advice text, OUT details jsonb)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+BEGIN
+	FOR server IN EXECUTE 'SELECT s.server FROM pgw_all.shards s ORDER BY s.server' LOOP
+		BEGIN
+			-- all of a shard's rows, or the one that says that it could not be asked
+			FOR check_name, status, advice, details IN EXECUTE format('SELECT r.* FROM (SELECT array_agg(ROW(h.check_name, h.status,'
+					' h.advice, h.details)) AS a FROM pgw_all.%I h) q, unnest(q.a)'
+					' r (check_name text, status text, advice text, details jsonb)',
+					'health@' || server) LOOP
+				RETURN NEXT;
+			END LOOP;
+		EXCEPTION WHEN OTHERS THEN
+			check_name := 'reachable';
+			status := 'error';
+			advice := 'This shard could not be asked, so nothing is known of it: see details,'
+				' its server, and the user mapping of whoever asks.';
+			details := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM);
+			RETURN NEXT;
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgw.global_health() IS
+	'pgw.health() of each shard of pgw_all; of one that cannot be reached, a row reachable with status error.';
+
+CREATE FUNCTION pgw.global_payment(payment_id uuid) RETURNS SETOF pgw.shard_payments
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+BEGIN
+	RETURN QUERY SELECT g.* FROM pgw.global_look(pgw.slot_of_id($1), 't.payment_id = $1', $1, NULL, NULL) g;
+END
+$$;
+COMMENT ON FUNCTION pgw.global_payment(uuid) IS
+	'A payment of whichever shard: the one that has its slot is asked, and the others only if it has moved since.';
+
+CREATE FUNCTION pgw.global_find_payment(client_request_id text, merchant text DEFAULT 'default') RETURNS SETOF pgw.shard_payments
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+BEGIN
+	RETURN QUERY SELECT g.* FROM pgw.global_look(pgw.slot_of($1), 't.client_request_id = $2 AND t.merchant = $3', NULL, $1, $2) g;
+END
+$$;
+COMMENT ON FUNCTION pgw.global_find_payment(text, text) IS
+	'The same by client_request_id and merchant.';
+
+CREATE FUNCTION pgw.global_look(slot int, condition text, id uuid, request text, merchant text) RETURNS SETOF pgw.shard_payments
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+DECLARE
+	likely text[];
+	s text;
+BEGIN
+	EXECUTE 'SELECT array_agg(s.server) FROM pgw_all.shards s WHERE s.slots @> $1' INTO likely USING $1;
+	-- those that were home of the slot first; what has moved since is at home elsewhere
+	FOR s IN EXECUTE 'SELECT s.server FROM pgw_all.shards s ORDER BY NOT s.server = ANY ($1), s.server' USING coalesce(likely, '{}') LOOP
+		RETURN QUERY EXECUTE format('SELECT t.* FROM pgw_all.%I t WHERE %s AND t.at_home', 'payments@' || s, $2) USING $3, $4, $5;
+		EXIT WHEN FOUND;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgw.global_look(int, text, uuid, text, text) IS
+	'Internal: a payment of this slot, by a condition of pgw.global_payment() or pgw.global_find_payment().';
+
+CREATE FUNCTION pgw.global_statistics(since timestamptz, until timestamptz, bucket interval DEFAULT NULL, by text[] DEFAULT '{}',
+	OUT bucket_start timestamptz, OUT livemode boolean, OUT currency text, OUT merchant text, OUT bank text, OUT card_brand text,
+	OUT capture text, OUT payments bigint, OUT approved bigint, OUT declined bigint, OUT failed bigint, OUT open bigint,
+	OUT approval_rate numeric, OUT amount numeric, OUT approved_amount numeric, OUT captured_amount numeric, OUT refunded_amount numeric,
+	OUT disputed_amount numeric, OUT net_amount numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+DECLARE
+	of_shards text;
+BEGIN
+	PERFORM pgw.check_statistics('pgw.global_statistics()', $1, $2, $3, $4);
+	-- Each shard groups its own: what comes over the network is a row for each group.
+	EXECUTE $q$SELECT string_agg(format('SELECT CASE WHEN $3 IS NULL THEN $1 ELSE date_bin($3, f.created_at, $1) END AS start,'
+		' f.livemode, f.currency, %s, f.outcome, count(*) AS n, sum(f.amount) AS amount, sum(f.captured_amount) AS captured,'
+		' sum(f.refunded_amount) AS refunded, sum(f.disputed_amount) AS disputed, sum(f.net_amount) AS net'
+		' FROM pgw_all.%I f WHERE f.payment_id >= $4 AND f.payment_id < $5 AND f.at_home GROUP BY 1, 2, 3, %s f.outcome', $1,
+		'facts@' || s.server, $2), ' UNION ALL ') FROM pgw_all.shards s$q$
+	INTO of_shards
+	USING (SELECT string_agg(CASE WHEN c = ANY ($4) THEN 'f.' || c ELSE 'NULL::text' END || ' AS ' || c, ', ' ORDER BY o)
+			FROM unnest('{merchant,bank,card_brand,capture}'::text[]) WITH ORDINALITY u (c, o)),
+		(SELECT coalesce(string_agg('f.' || c || ', ', ''), '') FROM (SELECT DISTINCT c FROM unnest($4) c) d);
+	RETURN QUERY EXECUTE 'WITH g AS (' || of_shards || $q$)
+		SELECT CASE WHEN $3 IS NULL THEN $1 ELSE greatest(least(g.start, date_bin($3, $2 - interval '1 microsecond', $1)), $1) END,
+			g.livemode, g.currency, g.merchant, g.bank, g.card_brand, g.capture, sum(g.n)::bigint,
+			coalesce(sum(g.n) FILTER (WHERE g.outcome = 'approved'), 0)::bigint,
+			coalesce(sum(g.n) FILTER (WHERE g.outcome = 'declined'), 0)::bigint,
+			coalesce(sum(g.n) FILTER (WHERE g.outcome = 'failed'), 0)::bigint,
+			coalesce(sum(g.n) FILTER (WHERE g.outcome = 'open'), 0)::bigint,
+			round(coalesce(sum(g.n) FILTER (WHERE g.outcome = 'approved'), 0)
+				/ nullif(sum(g.n) FILTER (WHERE g.outcome IN ('approved', 'declined')), 0), 4),
+			sum(g.amount), coalesce(sum(g.amount) FILTER (WHERE g.outcome = 'approved'), 0), sum(g.captured), sum(g.refunded),
+			sum(g.disputed), sum(g.net)
+		FROM g GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2 DESC, 3, 4, 5, 6, 7$q$
+	USING $1, $2, $3, pgw.first_id($1), pgw.first_id($2);
+END
+$$;
+COMMENT ON FUNCTION pgw.global_statistics(timestamptz, timestamptz, interval, text[]) IS
+	'pgw.payment_statistics() of all shards of pgw_all together, each payment counted where it is at home; each shard groups its own.';
+
+CREATE FUNCTION pgw.global_broken_invariants(OUT invariant text, OUT servers text[], OUT payment_id uuid, OUT details jsonb)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+#variable_conflict use_column
+DECLARE
+	names text[];
+	s text;
+	state jsonb;
+	states jsonb := '[]';
+	reached text[] := '{}';
+	covered int4multirange := '{}';
+	ids text;
+BEGIN
+	EXECUTE 'SELECT coalesce(array_agg(s.server ORDER BY s.server), ''{}'') FROM pgw_all.shards s' INTO names;
+	FOREACH s IN ARRAY names LOOP
+		BEGIN
+			EXECUTE format('SELECT to_jsonb(t) FROM pgw_all.%I t', 'state@' || s) INTO state;
+			states := states || (state || jsonb_build_object('server', s));
+			reached := reached || s;
+			covered := covered + (state->>'at_home')::int4multirange;
+		EXCEPTION WHEN OTHERS THEN
+			invariant := 'shard_unreachable';
+			servers := ARRAY[s];
+			payment_id := NULL;
+			details := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM);
+			RETURN NEXT;
+		END;
+	END LOOP;
+	-- of shards that could not be asked it is not known what is at home there
+	IF reached = names AND covered <> '{[0,1024)}' THEN
+		RETURN QUERY SELECT 'slots_nowhere_at_home', reached, NULL::uuid,
+			jsonb_build_object('slots', ('{[0,1024)}'::int4multirange - covered)::text);
+	END IF;
+	RETURN QUERY
+	WITH st AS (SELECT t.* FROM jsonb_to_recordset(states) t (server text, shard text, database text,
+		system_identifier bigint, version text, sharded boolean, at_home int4multirange))
+	SELECT 'slots_at_home_twice', ARRAY[a.server, b.server], NULL::uuid,
+		jsonb_build_object('slots', (a.at_home * b.at_home)::text, 'shards', jsonb_build_array(a.shard, b.shard))
+	FROM st a JOIN st b ON a.server < b.server AND NOT isempty(a.at_home * b.at_home)
+		AND (a.system_identifier, a.database) <> (b.system_identifier, b.database)
+	UNION ALL
+	SELECT 'servers_of_one_shard', ARRAY[a.server, b.server], NULL, jsonb_build_object('shard', a.shard, 'database', a.database)
+	FROM st a JOIN st b ON a.server < b.server AND a.shard IS NOT DISTINCT FROM b.shard
+		AND (a.system_identifier, a.database) = (b.system_identifier, b.database)
+	UNION ALL
+	SELECT 'versions_differ', array_agg(st.server ORDER BY st.server), NULL, jsonb_object_agg(st.server, st.version)
+	FROM st HAVING count(DISTINCT st.version) > 1;
+	IF cardinality(reached) < 2 THEN
+		RETURN;
+	END IF;
+	-- A copy of a shard has its payments, too, under the same ids and not at home: no harm. One request, or one charge of a
+	-- bank, that is two payments is harm wherever it is at home.
+	SELECT string_agg(format('SELECT %L::text AS server, t.payment_id, t.client_request_id, t.merchant, t.bank, t.bank_reference,'
+		' t.at_home FROM pgw_all.%I t', r, 'payments@' || r), ' UNION ALL ') INTO ids FROM unnest(reached) r;
+	RETURN QUERY EXECUTE 'WITH p AS MATERIALIZED (' || ids || ')
+		SELECT ''payment_at_home_twice'', array_agg(p.server ORDER BY p.server), p.payment_id, ''{}''::jsonb
+		FROM p WHERE p.at_home GROUP BY p.payment_id HAVING count(*) > 1
+		UNION ALL
+		SELECT ''request_paid_twice'', array_agg(DISTINCT p.server), NULL, jsonb_build_object(''client_request_id'', p.client_request_id,
+			''merchant'', p.merchant, ''payments'', jsonb_agg(DISTINCT p.payment_id))
+		FROM p GROUP BY p.client_request_id, p.merchant HAVING count(DISTINCT p.payment_id) > 1
+		UNION ALL
+		SELECT ''charge_of_two_payments'', array_agg(DISTINCT p.server), NULL, jsonb_build_object(''bank'', p.bank,
+			''bank_reference'', p.bank_reference, ''payments'', jsonb_agg(DISTINCT p.payment_id))
+		FROM p WHERE p.bank_reference IS NOT NULL GROUP BY p.bank, p.bank_reference HAVING count(DISTINCT p.payment_id) > 1';
+END
+$$;
+COMMENT ON FUNCTION pgw.global_broken_invariants() IS
+	'What must not be of all shards of pgw_all together: slots that two have at home, or none; a request that is two payments; a '
+	'charge that two payments name; a shard that could not be asked, which no other row speaks of. No row: all is well.';
+
+
+-- ==================================================================================================
+-- 17  What others put onto pgw's tables: foreign keys, code
 -- ==================================================================================================
 
 -- No cast may run in a foreign-key check: the check of a row of somebody's table against pgw's runs with the rights of
@@ -3498,7 +3899,7 @@ COMMENT ON EVENT TRIGGER pgw_refuse_code_of_others IS
 
 
 -- ==================================================================================================
--- 17  Consistency: what the tables promise one another
+-- 18  Consistency: what the tables promise one another
 --
 --  One query over one snapshot. Every commit of pgw leaves the view empty, also while payments are under way. docs/sql-
 --  reference.md says what each check means.
@@ -4064,7 +4465,7 @@ COMMENT ON FUNCTION pgw.check_consistency() IS
 
 
 -- ==================================================================================================
--- 18  Records are not dropped without a word
+-- 19  Records are not dropped without a word
 --
 --  src/ddl/drop_guard.c refuses it. This is for sessions of a server that does not preload pgw: the call loads the
 --  library, which looks at what is dropped. Where the library is gone, nothing else of the database shall suffer for it.
@@ -4099,7 +4500,7 @@ COMMENT ON EVENT TRIGGER pgw_guard_drop IS
 
 
 -- ==================================================================================================
--- 19  The baseline: pgw's own objects stay as they are
+-- 20  The baseline: pgw's own objects stay as they are
 --
 --  What CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). It is recorded
 --  once, at the end of this script; an update script ends with pgw.record_baseline(), too. Nothing here goes by an
@@ -4361,7 +4762,7 @@ COMMENT ON EVENT TRIGGER pgw_keep_baseline IS
 
 
 -- ==================================================================================================
--- 20  Built-in rows, with a fixed time: equal in every database
+-- 21  Built-in rows, with a fixed time: equal in every database
 -- ==================================================================================================
 
 INSERT INTO pgw.merchants (merchant, name, builtin, created_at) VALUES ('default', 'Default merchant', true, '2026-01-01 00:00:00+00');
@@ -4382,7 +4783,7 @@ VALUES ('test', 'test', 'test:', '5s', false, '2026-01-01 00:00:00+00');
 
 
 -- ==================================================================================================
--- 21  Dumps
+-- 22  Dumps
 --
 --  Monthly partitions are no members of the extension: pg_dump treats them as ordinary tables.
 -- ==================================================================================================
@@ -4410,7 +4811,7 @@ SELECT pg_extension_config_dump('pgw.slot_changes', '');
 
 
 -- ==================================================================================================
--- 22  The end: nothing is anybody else's, the baseline is recorded, the launcher is woken
+-- 23  The end: nothing is anybody else's, the baseline is recorded, the launcher is woken
 -- ==================================================================================================
 
 CREATE FUNCTION pgw.extension_created() RETURNS void

@@ -20,6 +20,7 @@
 #include "operator_api/operator_note.h"
 #include "operator_api/slot_order.h"
 #include "shard/home_slots.h"
+#include "shard/shard_name.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
@@ -29,6 +30,7 @@ PG_FUNCTION_INFO_V1(pgw_slot_of_id_1_0);
 PG_FUNCTION_INFO_V1(pgw_new_request_id_1_0);
 PG_FUNCTION_INFO_V1(pgw_slot_is_worked_1_0);
 PG_FUNCTION_INFO_V1(pgw_claim_slots_1_0);
+PG_FUNCTION_INFO_V1(pgw_shard_name_1_0);
 
 #define MAX_ID_CHARS 255
 
@@ -50,6 +52,14 @@ Datum
 pgw_slot_is_worked_1_0(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(pgw_slot_is_worked(PG_GETARG_UUID_P(0)));
+}
+
+Datum
+pgw_shard_name_1_0(PG_FUNCTION_ARGS)
+{
+	if (pgw_shard_name() == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(pgw_shard_name()));
 }
 
 Datum
