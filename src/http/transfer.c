@@ -7,10 +7,12 @@
  */
 #include "core/base/buf_json.h"
 #include "core/base/mutant.h"
+#include "core/base/trust_file.h"
 #include "http/http_internal.h"
 
 #define ANSWER_BUFFER 2048L
 #define PORTS 65536
+#define NO_FILE "/dev/null/none" /* there can be none: /dev/null is no folder */
 #define CA_CACHE_S 10L /* parsed certificates are used again for so long */
 #define DEFAULT_CONNECT_MS 10000
 #define DEFAULT_TOTAL_MS 30000
@@ -452,7 +454,8 @@ pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req)
 		return false;
 	if (req->ca_file != NULL)
 	{
-		SETOPT(CURLOPT_CAINFO, req->ca_file);
+		/* what must not be opened is for libcurl a file that is not there */
+		SETOPT(CURLOPT_CAINFO, pgw_trust_file_fits(req->ca_file) ? req->ca_file : NO_FILE);
 		SETOPT(CURLOPT_CAPATH, NULL); /* else the system's are trusted, too */
 	}
 	return true;

@@ -2,8 +2,10 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use Fcntl qw(O_NONBLOCK O_RDWR);
 use IO::Select;
 use IO::Socket::INET;
+use POSIX qw(mkfifo);
 use PgwTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -163,6 +165,22 @@ part($node, 'certificates', sub {
 		[ 'no file', $unread, qq({"ca_file": "$dir/missing.pem"}), 'good' ]);
 	is(sql("SELECT status || ' ' || (details->>'ca_file') FROM pgw.health() WHERE check_name = 'bank:$calls[-1]{bank}'"), 'error cannot be read', 'which health() says');
 	is(sql("SELECT details->>'ca_file' FROM pgw.health() WHERE check_name = 'bank:$calls[0]{bank}'"), 'readable', 'and of another that it can be read');
+});
+
+# libcurl would open them in the worker, and wait for the writer of a pipe, or read a device, for ever.
+my $waits = 'trusted certificates could not be read';
+part($node, 'pipes', sub {
+	mkfifo("$dir/pipe.pem", 0600) or die $!;
+	my ($call) = are_refused([ 'a pipe', $waits, qq({"ca_file": "$dir/pipe.pem"}), 'good' ]);
+	is(sql("SELECT details->>'ca_file' FROM pgw.health() WHERE check_name = 'bank:$call->{bank}'"), 'cannot be read', 'which health() says');
+	# whoever waits for it goes on
+	sysopen my $writer, "$dir/pipe.pem", O_RDWR | O_NONBLOCK or die $!;
+});
+
+part($node, 'no ordinary files', sub {
+	append_to_file("$dir/large.pem", '');
+	truncate "$dir/large.pem", 17 * 1024 * 1024 or die $!;
+	are_refused([ 'a folder', $waits, qq({"ca_file": "$dir"}), 'good' ], [ 'a device', $waits, '{"ca_file": "/dev/zero"}', 'good' ], [ 'a large file', $waits, qq({"ca_file": "$dir/large.pem"}), 'good' ]);
 });
 
 part($node, 'answers', sub {

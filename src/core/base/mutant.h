@@ -128,6 +128,7 @@ typedef enum PgwMutant
 	CAPTURE_AT_ONCE, /* on_commit takes the money during the call */
 	/* a changed file of trusted certificates changes nothing for a day */
 	CA_CHANGE,
+	TRUST_FILE, /* a pipe is opened as a file of trusted certificates, and waited for */
 	/* a bank whose table is locked just now is taken for one that there is not */
 	UNREADABLE_BANK,
 	BANK_VERSION, /* what follows a charge goes to the bank as it is now */
@@ -289,6 +290,10 @@ typedef enum PgwMutant
 	DISPUTE_ONCE,     /* a step of a dispute that is told again counts again */
 	DISPUTE_CURRENCY, /* what is disputed in another currency counts as if it were the payment's */
 	DISPUTE_CEILING,  /* what a dispute has taken can be refunded, too */
+	/* ... or is, by a refund that was asked for before and had not left */
+	DISPUTED_MEANWHILE,
+	UNCLEAR_PAID, /* ... by one that leaves while nobody knows how much it has taken */
+	TOLD_DISPUTE, /* ... or before the worker has recorded what the bank had told of it */
 	REPORTED_WHILE_OPEN, /* what an open refund may be counts as made at the bank */
 	/* a retry that takes the attempt over while it is matched leaves the bank's word without one */
 	NOTIFIED_TAKEN_OVER,
