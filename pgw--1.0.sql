@@ -2252,7 +2252,8 @@ COMMENT ON FUNCTION pgw.refund_payment IS
 
 CREATE FUNCTION pgw.receive_notification(bank text, headers jsonb, body bytea, url text DEFAULT NULL,
 	received_at timestamptz DEFAULT NULL) RETURNS pgw.notification_result
-AS 'MODULE_PATHNAME', 'pgw_receive_notification_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'pgw_receive_notification_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION pgw.receive_notification IS
 	'Takes what a bank has sent to an endpoint of yours: the raw bytes, with the headers. Commit, then answer the bank with '
 	'http_status. A good one makes the worker ask the bank about the payment; it decides nothing by itself.';
