@@ -14,7 +14,8 @@
  *
  * Orderings that matter
  *     - First a look is written down, then it is made, in another transaction: so one notification
- *       that cannot be matched is put off like the others, and does not stop them.
+ *       that cannot be matched is put off like the others, and does not stop them.  Those that the
+ *       turn has no time for any more are given theirs back.
  *     - That the row is matched is in the commit that says what follows, and evidence and changes
  *       are found by their own rows again: so a worker or server that is killed loses nothing, at
  *       most the next look comes later.
@@ -53,6 +54,7 @@ typedef struct Row
 	char bank[NAMEDATALEN];
 	PgwNotification said; /* what of it is kept */
 	int64 age_ms;
+	TimestampTz due; /* this look */
 } Row;
 
 /* A turn's work; there is one worker, and a turn at a time. */
@@ -106,6 +108,7 @@ read_row(HeapTuple tuple, TimestampTz now, Row *r)
 	copy_text(tuple, 13, r->said.dispute.id, sizeof(r->said.dispute.id));
 	r->age_ms =
 		(now - DatumGetTimestampTz(SPI_getbinval(tuple, desc, 11, &isnull))) / INT64CONST(1000);
+	r->due = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 14, &isnull));
 }
 
 /* The time of their next look, or none. */
@@ -150,7 +153,7 @@ claim(void *arg)
 			"SELECT notification_id, bank, bank_reference, reference, amount, currency,"
 			" about, says, coalesce(may_change, 0), coalesce(amounts = 'unreadable', false),"
 			" recorded_at, dispute IS NOT NULL,"
-			" dispute_says->>'id' FROM pgw.notifications WHERE next_match_at <= $1"
+			" dispute_says->>'id', next_match_at FROM pgw.notifications WHERE next_match_at <= $1"
 			" ORDER BY next_match_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED",
 			2, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for notifications that wait failed");
@@ -232,12 +235,46 @@ time_is_up(const Turn *t)
 	return INSTR_TIME_GET_MILLISEC(used) >= TURN_MS;
 }
 
+/* The turn was over before these were looked at: each is due as it was. */
+static void
+give_looks_back(const Turn *t, int first)
+{
+	Oid types[] = {UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID};
+	Datum ids[ROWS];
+	Datum times[ROWS];
+	Datum changes[ROWS];
+	Datum args[3];
+	int n = t->n - first;
+
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = UUIDPGetDatum(&t->rows[first + i].notification_id);
+		times[i] = TimestampTzGetDatum(t->rows[first + i].due);
+		changes[i] = Int32GetDatum((int32) t->rows[first + i].said.changes);
+	}
+	args[0] = PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	args[1] = PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[2] = PointerGetDatum(
+		construct_array(changes, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	pgw_store_notifications_begin();
+	if (SPI_execute_with_args(
+			"UPDATE pgw.notifications n SET next_match_at = again.at, may_change ="
+			" nullif(again.changes, 0) FROM unnest($1, $2, $3) again (id, at, changes)"
+			" WHERE n.notification_id = again.id",
+			3, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "notifications could not be given their look back");
+	pgw_statements_end();
+}
+
 static void
 match(void *arg)
 {
 	Turn *t = arg;
+	int i;
 
-	for (int i = 0; i < t->n && !time_is_up(t); i++)
+	/* one at least, whatever it took to come here: else none would ever be */
+	for (i = 0; i < t->n && (i == 0 || !time_is_up(t)); i++)
 	{
 		const Row *r = &t->rows[i];
 		const PgwBank *bank = pgw_config_bank(r->bank);
@@ -252,6 +289,8 @@ match(void *arg)
 			pgw_match_follow_ups(&m, &r->said, false, t->found + t->nfound, t->most - t->nfound);
 		PGW_DEBUG_POINT("unknown_payment_matched");
 	}
+	if (i < t->n)
+		give_looks_back(t, i);
 }
 
 int

@@ -10,6 +10,7 @@ use PgwOperations;
 use PgwSession;
 use PgwTest;
 use Test::More;
+use Time::HiRes ();
 
 my $KEY = 'hook-secret';
 my ($node, $bank) = operations_cluster('unknown_payments', debug => 1);
@@ -132,6 +133,30 @@ for my $how (@LOSSES)
 		is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, "$how: sound");
 	});
 }
+
+# Two are due, and the turn has time for one: the look of the other is not spent by that.
+part($node, 'no time for it', sub {
+	my (%caller, %event);
+	for my $id (qw(first second))
+	{
+		($caller{$id}, my $key) = submit_only("turn-$id", bank => 'told', token => 'tok_charge_pending_fail_1');
+		is(says('told', 'no', reference => $key), 'accepted', "$id: the bank speaks of a payment that is not committed");
+		$event{$id} = "n$count";
+	}
+	look_in('1 h');
+	$caller{$_}->query('COMMIT') for qw(first second);
+	becomes("turn-$_", 'BankUnknown', "$_: it is, and pends") for qw(first second);
+	# by its age the next look of the second would come in half an hour
+	sql("UPDATE pgw.notifications SET recorded_at = recorded_at - interval '30 min' WHERE event_id IN ('$event{first}', '$event{second}')");
+	debug_arm($node, 'unknown_payment_matched', 'stop');
+	look_now();
+	debug_wait($node, 'unknown_payment_matched');
+	my $stopped = Time::HiRes::time();
+	wait_until(sub { Time::HiRes::time() - $stopped > 0.2 }, 60);    # longer than a turn may take
+	debug_release($node, 'unknown_payment_matched');
+	becomes("turn-$_", 'Failed', "$_: its notification is taken") for qw(first second);
+	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'no time for it: sound');
+});
 
 # What another shop does at the same account: 9,000 notifications that are due, all older than ours.
 part($node, 'those of others', sub {
