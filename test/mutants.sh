@@ -96,6 +96,7 @@ CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
 RESEND_FORGOTTEN:105_safeguards:resend of what is forgotten
 CA_CHANGE:221_keys_and_certificates:withdrawn authority
+TRUST_FILE:296_tls:pipes
 REMAINS:295_memory:endings
 OPTIONS_COPY:229_customer:of a row
 UNREADABLE_BANK:243_unreadable_bank:authorization
@@ -222,6 +223,9 @@ BANK_REFUNDED_COUNTS:407_made_at_bank:refunds
 DISPUTE_ONCE:413_disputes:told again
 DISPUTE_CURRENCY:413_disputes:another currency
 DISPUTE_CEILING:413_disputes:money is taken
+DISPUTED_MEANWHILE:416_disputed_meanwhile:put off
+TOLD_DISPUTE:416_disputed_meanwhile:not recorded yet
+UNCLEAR_PAID:416_disputed_meanwhile:nobody knows how much
 REPORTED_WHILE_OPEN:407_made_at_bank:beside an open refund
 NOTIFIED_TAKEN_OVER:410_taken_over_meanwhile:taken over meanwhile
 NOTIFICATION_UNFLUSHED:400_notifications:flushed

@@ -13,7 +13,7 @@
  *     - The payments row is locked before the disputes are read, and changed with them: whoever
  * asks for a refund waits for that row, and counts what a dispute has taken.
  *     - Locks: the attempt's row, then the payments row, then the notifications', then the
- *       disputes'.  None is waited for but the last, which only the worker takes.
+ *       disputes'.  None is waited for: a purge takes them in another order.
  */
 #include "postgres.h"
 
@@ -87,10 +87,10 @@ note_alert(PgwStep *step, PgwDisputeStep which, const PgwDisputeChange *change)
 		step->dispute_opened = true;
 }
 
-/* Returns what becomes of the notification. */
+/* Returns what becomes of the notification; *used: there was something new in it. */
 static const char *
 record(PgwAttempt *attempt, PgwStep *step, const PgwPayment *p, const PgwBank *bank,
-	   const PgwToldDispute *told)
+	   const PgwToldDispute *told, bool *used)
 {
 	PgwDisputeRow row = {.account = bank->account,
 						 .bank = told->bank,
@@ -99,11 +99,14 @@ record(PgwAttempt *attempt, PgwStep *step, const PgwPayment *p, const PgwBank *b
 						 .payment_id = p->payment_id,
 						 .transaction_id = attempt->transaction_id,
 						 .currency = p->currency};
+	bool contradicts;
 
 	if (told->said.id[0] == '\0' || !pgw_store_dispute(told->said.id, &row))
 		return "unclear";
+	/* by what was known before */
+	contradicts = pgw_dispute_contradicts(&row.state, &told->said, p->currency);
 	if (!adds_a_step(&row.state, &told->said) && !PGW_MUTATED(DISPUTE_ONCE))
-		return pgw_dispute_contradicts(&row.state, &told->said, p->currency) ? "unclear" : "agrees";
+		return contradicts ? "unclear" : "agrees";
 	for (int i = 0; i < PGW_NDISPUTE_STEPS; i++)
 	{
 		PgwDisputeChange change;
@@ -116,7 +119,8 @@ record(PgwAttempt *attempt, PgwStep *step, const PgwPayment *p, const PgwBank *b
 		note_alert(step, (PgwDisputeStep) i, &change);
 	}
 	pgw_store_put_dispute(&row, &told->said);
-	return "used";
+	*used = true;
+	return contradicts ? "unclear" : "used";
 }
 
 void
@@ -144,9 +148,8 @@ pgw_step_disputes(PgwAttempt *attempt, PgwStep *step)
 	n = pgw_store_told_disputes(&attempt->transaction_id, &told);
 	for (int i = 0; i < n; i++)
 	{
-		const char *becomes = record(attempt, step, &p, bank, &told[i]);
+		const char *becomes = record(attempt, step, &p, bank, &told[i], &used);
 
-		used |= strcmp(becomes, "used") == 0;
 		pgw_store_told_dispute_is(&told[i].notification_id, becomes);
 	}
 	if (!used)

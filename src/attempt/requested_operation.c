@@ -18,6 +18,7 @@
 #include "attempt/operation_id.h"
 #include "attempt/operation_request.h"
 #include "attempt/put_off.h"
+#include "attempt/refund_ceiling.h"
 #include "attempt/requested_operation.h"
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
@@ -183,16 +184,12 @@ pgw_step_operation_is_unsent(const PgwAttempt *attempt)
 		   attempt->own_request.key_used_at == 0;
 }
 
-/*
- * Nothing was done, and nobody has been able to get it done for so long: the caller may ask again,
- * or otherwise.
- */
-void
-pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason)
+/* Nothing was done, and nothing will be: its claim is free again. */
+static void
+end_undone(PgwAttempt *attempt, PgwStep *step, const char *code, const char *reason)
 {
-	PgwOperationDecision r = {.next = PGW_OPERATION_REFUSED,
-							  .error = pgw_error_find("bank_unavailable"),
-							  .reason = reason};
+	PgwOperationDecision r = {
+		.next = PGW_OPERATION_REFUSED, .error = pgw_error_find(code), .reason = reason};
 	PgwDecision d;
 	PgwPayment p;
 	bool busy = false;
@@ -208,6 +205,40 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reaso
 	attempt->next_step_at = 0;
 	pgw_operation_decision(&r, attempt->status, true, &d);
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
+}
+
+/*
+ * Nobody has been able to get it done for so long: the caller may ask again, or otherwise.
+ */
+void
+pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason)
+{
+	end_undone(attempt, step, "bank_unavailable", reason);
+}
+
+/*
+ * A refund of which nothing was done does not leave now: a dispute has taken what it would pay, and
+ * it has ended; or one has to be recorded first, and it is visited again.
+ */
+static bool
+is_held_by_dispute(PgwAttempt *attempt, PgwStep *step, const PgwPayment *p)
+{
+	if (attempt->kind != PGW_KIND_REFUND)
+		return false;
+	switch (pgw_refund_ceiling(attempt, p))
+	{
+		case PGW_CEILING_FITS:
+			return false;
+		case PGW_CEILING_UNRECORDED:
+			step->other_attempt = p->transaction_id;
+			step->other_was_told = true;
+			step->try_later = step->blocked = true;
+			return true;
+		case PGW_CEILING_EXCEEDED:
+			end_undone(attempt, step, "amount_disputed", "disputed");
+			return true;
+	}
+	return true;
 }
 
 /* What the bank repeated in its answer to the charge, it may repeat in what follows. */
@@ -260,6 +291,8 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	pgw_operation_payment(attempt, &p);
+	if (is_held_by_dispute(attempt, step, &p))
+		return;
 	attempt->card_echoed |= charge_echoed_card(&p);
 	if (!pgw_step_operation_send(attempt, step, bank, &p, false))
 		return;
@@ -274,6 +307,8 @@ send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *
 	bool another = attempt->own_request.key_used_at == 0;
 	PgwDecision d;
 
+	if (pgw_step_operation_is_unsent(attempt) && is_held_by_dispute(attempt, step, p))
+		return;
 	if (!pgw_step_operation_send(attempt, step, bank, p, true))
 		return;
 	pgw_charge_replay(&d);

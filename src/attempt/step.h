@@ -45,6 +45,7 @@ typedef struct PgwStep
 	 */
 	TimestampTz wake_at;
 	pg_uuid_t other_attempt; /* another attempt to visit, or all zero */
+	bool other_was_told;     /* ... for what a notification says of it */
 	/* the watch over what the bank may do later is over, and the bank could not be asked */
 	bool unwatched;
 	bool at_rest; /* the call asks what was done at the bank without pgw: nothing waits for it */

@@ -248,6 +248,7 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, con
 	attempt->capture = p->capture;
 	attempt->final_capture = o->kind == PGW_KIND_CAPTURE && o->final;
 	attempt->reason = unconstify(char *, o->args.reason);
+	attempt->despite_dispute = o->despite_dispute;
 	attempt->card_last4 = p->card_last4;
 	attempt->card_brand = p->card_brand;
 	attempt->bank = p->bank;

@@ -94,7 +94,7 @@ pgw_notification_insert(const PgwNotificationRow *r)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
 	{
-		/* as the owner, with the search_path of whoever calls: names are the server's own */
+		/* with the search_path of pgw.receive_notification(): an endpoint's is whatever it likes */
 		plan = SPI_prepare(
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"

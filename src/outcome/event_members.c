@@ -134,6 +134,10 @@ pgw_event_members_started(PgwEventMembers *m, const PgwAttempt *attempt)
 	if (attempt->kind == PGW_KIND_CAPTURE && !attempt->final_capture)
 		pgw_event_members_add(
 			m, (PgwEventMember){.name = "final", .kind = PGW_MEMBER_BOOLEAN, .number = false});
+	if (attempt->despite_dispute)
+		pgw_event_members_add(m, (PgwEventMember){.name = PGW_DESPITE_DISPUTE,
+												  .kind = PGW_MEMBER_BOOLEAN,
+												  .number = true});
 	pgw_event_members_add_string(m, "origin", attempt->origin);
 	put_trace(m, attempt->bank_fields);
 	pgw_event_members_add_actor(m, attempt->actor);

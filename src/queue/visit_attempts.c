@@ -115,6 +115,7 @@ forget_last_visit(PgwWorkItem *workitem)
 	step->wake_at = 0;
 	step->parked_for[0] = '\0';
 	memset(&step->other_attempt, 0, sizeof(step->other_attempt));
+	step->other_was_told = false;
 	workitem->alert = false;
 	workitem->status = PGW_STATE_NONE;
 }
@@ -238,7 +239,9 @@ workitem_committed(PgwBatchItem *item)
 		pgw_call_ready(workitem->step.call);
 		workitem->step.call = NULL;
 	}
-	if (memcmp(&workitem->step.other_attempt, &nobody, sizeof(pg_uuid_t)) != 0)
+	if (workitem->step.other_was_told)
+		pgw_due_add_notified(&workitem->step.other_attempt, "");
+	else if (memcmp(&workitem->step.other_attempt, &nobody, sizeof(pg_uuid_t)) != 0)
 		pgw_due_add_step(&workitem->step.other_attempt);
 	if (workitem->step.next_step_now)
 		pgw_due_add_step(&workitem->transaction_id);

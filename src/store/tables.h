@@ -84,6 +84,9 @@ typedef struct PgwBankRequest
 	TimestampTz asked_at;
 } PgwBankRequest;
 
+/* what the first event of a refund says, where also what a dispute has taken is to be paid */
+#define PGW_DESPITE_DISPUTE "despite_dispute"
+
 /* of an attempt that pgw has not made, and the bank shows */
 #define PGW_ORIGIN_BANK "bank"
 
@@ -199,6 +202,7 @@ typedef struct PgwAttempt
 	PgwRowLocation place;
 	/* no column: who asks for it; its first event tells, or its takeover.  NULL: not known here */
 	const PgwActor *actor;
+	bool despite_dispute; /* no column: kind refund, and its first event tells */
 	/* no column: its row of pgw.open_work is the worker's, who may be inserting it (open_work.c) */
 	bool by_caller;
 	bool listed;      /* ... it has its row there, or none, as it is to be */

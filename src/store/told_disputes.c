@@ -6,8 +6,9 @@
  * Rows of pgw.disputes are the worker's alone: it has the row of the charge's attempt locked, and
  * that of the payment.
  *
- * Locks: notifications that somebody else has locked (they are being purged) are passed over, so
- * that the worker waits for nobody.
+ * Locks: notifications that somebody else has locked (they are being purged) are passed over, and a
+ * dispute that somebody has locked is an error, after which the attempt is visited again.  So the
+ * worker waits for nobody, who may be waiting for a notification that it has locked.
  */
 #include "postgres.h"
 
@@ -206,10 +207,10 @@ pgw_store_told_dispute_is(const pg_uuid_t *notification_id, const char *becomes)
 }
 
 int
-pgw_store_disputes_due(TimestampTz before, int most, pg_uuid_t *out)
+pgw_store_disputes_due(TimestampTz before, int most, pg_uuid_t *after, pg_uuid_t *out)
 {
-	Oid types[] = {TIMESTAMPTZOID, INT4OID};
-	Datum args[] = {TimestampTzGetDatum(before), Int32GetDatum(most)};
+	Oid types[] = {TIMESTAMPTZOID, INT4OID, UUIDOID};
+	Datum args[] = {TimestampTzGetDatum(before), Int32GetDatum(most), UUIDPGetDatum(after)};
 	bool isnull;
 	int n;
 
@@ -221,13 +222,18 @@ pgw_store_disputes_due(TimestampTz before, int most, pg_uuid_t *out)
 			" WHERE n.dispute = 'waiting' AND t.status = 'Completed'"
 			" AND pgw.slot_is_worked(t.transaction_id)"
 			/* what came before the clock was set back is not of the future */
-			" AND (n.recorded_at < $1 OR n.recorded_at > clock_timestamp()) LIMIT $2",
-			2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+			" AND (n.recorded_at < $1 OR n.recorded_at > clock_timestamp())"
+			" AND n.transaction_id > $3 ORDER BY 1 LIMIT $2",
+			3, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for disputes failed");
 	n = (int) SPI_processed;
 	for (int i = 0; i < n; i++)
 		out[i] =
 			*DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	if (n == most)
+		*after = out[n - 1];
+	else
+		memset(after, 0, sizeof(*after));
 	pgw_statements_end();
 	return n;
 }
@@ -285,7 +291,7 @@ pgw_store_dispute(const char *bank_dispute_id, PgwDisputeRow *row)
 	begin();
 	if (SPI_execute_with_args(
 			"SELECT dispute_id, payment_id, steps, withdrawn_amount, reinstated_amount, unclear"
-			" FROM pgw.disputes WHERE account = $1 AND bank_dispute_id = $2 FOR UPDATE",
+			" FROM pgw.disputes WHERE account = $1 AND bank_dispute_id = $2 FOR UPDATE NOWAIT",
 			2, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for a dispute failed");
 	memset(&row->state, 0, sizeof(row->state));
@@ -319,7 +325,6 @@ pgw_store_dispute_attempt(const char *account, const char *bank_dispute_id,
 	bool found;
 
 	begin();
-	/* an endpoint asks, too, as the owner and with a search_path of its own */
 	if (SPI_execute_with_args(
 			"SELECT transaction_id FROM pgw.disputes WHERE account OPERATOR(pg_catalog.=) $1"
 			" AND bank_dispute_id OPERATOR(pg_catalog.=) $2",
@@ -390,6 +395,33 @@ pgw_store_put_dispute(const PgwDisputeRow *row, const PgwSaidDispute *said)
 			0) != (row->is_new ? SPI_OK_INSERT : SPI_OK_UPDATE))
 		elog(ERROR, "a dispute could not be written");
 	pgw_statements_end();
+}
+
+bool
+pgw_store_dispute_takes_unknown(const pg_uuid_t *payment_id)
+{
+	Oid types[] = {UUIDOID};
+	Datum args[] = {UUIDPGetDatum(payment_id)};
+	bool unknown = false;
+
+	begin();
+	if (SPI_execute_with_args("SELECT steps, withdrawn_amount FROM pgw.disputes"
+							  " WHERE payment_id = $1 AND unclear",
+							  1, types, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for disputes failed");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
+		PgwDispute d = {.unclear = true};
+
+		d.steps = steps_of(DatumGetArrayTypeP(SPI_getbinval(row, desc, 1, &isnull)));
+		d.withdrawn = number_at(row, desc, 2, NULL);
+		unknown |= pgw_dispute_takes_unknown(&d);
+	}
+	pgw_statements_end();
+	return unknown;
 }
 
 int64

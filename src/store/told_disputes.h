@@ -62,11 +62,18 @@ extern void pgw_store_put_dispute(const PgwDisputeRow *row, const PgwSaidDispute
 extern bool pgw_store_dispute_attempt(const char *account, const char *bank_dispute_id,
 									  pg_uuid_t *transaction_id);
 
+/* Has a dispute of the payment taken what nobody can tell the amount of? */
+extern bool pgw_store_dispute_takes_unknown(const pg_uuid_t *payment_id);
+
 /* What all disputes of a payment take. */
 extern int64 pgw_store_disputed(const pg_uuid_t *payment_id);
 
-/* Charges of which something waits that came before that time, at most so many. */
-extern int pgw_store_disputes_due(TimestampTz before, int most, pg_uuid_t *out);
+/*
+ * Charges of which something waits that came before that time, at most so many, by their ids: those
+ * behind *after, which becomes the last one's, or all zero at the end of them.  So whatever cannot
+ * be recorded holds up nothing but its own turn.
+ */
+extern int pgw_store_disputes_due(TimestampTz before, int most, pg_uuid_t *after, pg_uuid_t *out);
 
 /* One that a person should see; texts are palloc'd in the caller's context. */
 typedef struct PgwOddDispute

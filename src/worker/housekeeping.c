@@ -44,6 +44,7 @@
 #define FORGET_MOST 1000
 #define FORGET_MORE_MS 1000
 #define EVIDENCE_MS 10000
+#define EVIDENCE_MORE_MS 1000
 #define EVIDENCE_AGE_MS 5000 /* younger ones have their signal */
 #define EVIDENCE_MOST 500
 
@@ -203,6 +204,7 @@ typedef struct Waiting
 	pg_uuid_t ids[EVIDENCE_MOST];
 	int nchanged;
 	pg_uuid_t changed[EVIDENCE_MOST];
+	pg_uuid_t disputed_after;
 	int ndisputed;
 	pg_uuid_t disputed[EVIDENCE_MOST];
 	int nfound;
@@ -216,7 +218,8 @@ find_waiting(void *arg)
 
 	w->n = pgw_store_evidence_waiting(w->before, EVIDENCE_MOST, w->ids);
 	w->nchanged = pgw_store_changes_due(pgw_now(), EVIDENCE_MOST, w->changed);
-	w->ndisputed = pgw_store_disputes_due(w->before, EVIDENCE_MOST, w->disputed);
+	w->ndisputed =
+		pgw_store_disputes_due(w->before, EVIDENCE_MOST, &w->disputed_after, w->disputed);
 }
 
 /* Its signal may have been lost, or have come while a request was under way. */
@@ -230,10 +233,15 @@ visit_waiting(PgwHousekeeping *h, TimestampTz now)
 	h->next_evidence = TimestampTzPlusMilliseconds(now, EVIDENCE_MS);
 	w.before = TimestampTzPlusMilliseconds(now, -EVIDENCE_AGE_MS);
 	w.n = w.nchanged = w.ndisputed = 0;
+	w.disputed_after = h->disputed_after;
 	/* first, so that what is evidence by now is found below */
 	w.nfound = pgw_unknown_payments_match(now, w.found, EVIDENCE_MOST);
 	if (pgw_batch_transaction(find_waiting, &w, false, NULL) != PGW_BATCH_DONE)
 		return;
+	/* the rest of a long list comes soon */
+	h->disputed_after = w.disputed_after;
+	if (w.ndisputed == EVIDENCE_MOST)
+		h->next_evidence = TimestampTzPlusMilliseconds(now, EVIDENCE_MORE_MS);
 	for (int i = 0; i < w.n && !pgw_due_list_full(); i++)
 		(void) pgw_due_add(w.ids[i].data);
 	for (int i = 0; i < w.nchanged && !pgw_due_list_full(); i++)

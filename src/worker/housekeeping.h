@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 #include "datatype/timestamp.h"
+#include "utils/uuid.h"
 
 /* All zero at the worker's start. */
 typedef struct PgwHousekeeping
@@ -17,6 +18,7 @@ typedef struct PgwHousekeeping
 	TimestampTz next_forget;   /* of old notifications */
 	TimestampTz next_odd;      /* what others of them say of amounts */
 	TimestampTz next_evidence; /* of notifications that wait to be taken */
+	pg_uuid_t disputed_after;  /* ... and of those that tell of disputes, which charge came last */
 	TimestampTz next_refused;  /* was much refused? */
 	TimestampTz next_fence;    /* what readers of events rely on could not be read yet */
 	TimestampTz next_late;     /* of events that are listed for nobody */

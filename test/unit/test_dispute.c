@@ -202,6 +202,45 @@ contradictions(void **state)
 	assert_true(pgw_dispute_contradicts(&d, &said, "EUR"));
 	d.reinstated = 900;
 	assert_false(pgw_dispute_contradicts(&d, &said, "EUR"));
+	/* beside a step that is new; and nothing new contradicts what it is the first to say */
+	said.steps = BIT(PGW_DISPUTE_WITHDRAWN) | BIT(PGW_DISPUTE_LOST);
+	assert_true(pgw_dispute_contradicts(&d, &said, "EUR"));
+	said.steps = BIT(PGW_DISPUTE_WITHDRAWN) | BIT(PGW_DISPUTE_OPENED);
+	d = (PgwDispute) {.steps = BIT(PGW_DISPUTE_OPENED)};
+	assert_false(pgw_dispute_contradicts(&d, &said, "EUR"));
+}
+
+/* Taken, and nobody can tell how much: that may be all. */
+static void
+unknown_amounts(void **state)
+{
+	static const struct
+	{
+		PgwDispute d;
+		bool unknown;
+	} rows[] = {
+		{{.steps = BIT(PGW_DISPUTE_WITHDRAWN), .unclear = true}, true},
+		{{.steps = BIT(PGW_DISPUTE_WITHDRAWN) | BIT(PGW_DISPUTE_LOST), .unclear = true}, true},
+		{{.steps = BIT(PGW_DISPUTE_WITHDRAWN) | BIT(PGW_DISPUTE_WITHDRAWN_AGAIN),
+		  .withdrawn = 400,
+		  .unclear = true},
+		 true},
+		{{.steps = BIT(PGW_DISPUTE_WITHDRAWN), .withdrawn = 400}, false},
+		/* what has come back, and not how much: all that was taken counts as taken */
+		{{.steps = BIT(PGW_DISPUTE_WITHDRAWN) | BIT(PGW_DISPUTE_REINSTATED),
+		  .withdrawn = 400,
+		  .unclear = true},
+		 false},
+		{{.steps = BIT(PGW_DISPUTE_REINSTATED), .unclear = true}, false},
+		{{.steps = BIT(PGW_DISPUTE_OPENED)}, false},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	{
+		if (pgw_dispute_takes_unknown(&rows[i].d) != rows[i].unknown)
+			fail_msg("row %zu", i);
+	}
 }
 
 /* ---- documents ---- */
@@ -413,7 +452,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_order),    cmocka_unit_test(status),
 		cmocka_unit_test(currencies),     cmocka_unit_test(part_of_it),
-		cmocka_unit_test(contradictions), cmocka_unit_test(documents),
+		cmocka_unit_test(contradictions),
+		cmocka_unit_test(unknown_amounts), cmocka_unit_test(documents),
 		cmocka_unit_test(reading),        cmocka_unit_test(times),
 	};
 

@@ -454,6 +454,36 @@ whole_refunds(void **state)
 	}
 }
 
+/* A refund that has its claim leaves room for what disputes have taken since, or does not leave. */
+static void
+disputed_meanwhile(void **state)
+{
+	static const struct
+	{
+		int64_t refunded;
+		int64_t pending; /* with its own claim */
+		int64_t disputed;
+		bool held;
+	} rows[] = {
+		{0, 100, 0, false}, {0, 60, 40, false}, {0, 61, 40, true},   {20, 40, 40, false},
+		{20, 41, 40, true}, {0, 1, 100, true},  {40, 60, 40, true}, {100, 0, 0, false},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	{
+		PgwPaymentAmounts s = {.status = PGW_PAY_CAPTURED,
+							   .authorized = 100,
+							   .captured = 100,
+							   .refunded = rows[i].refunded,
+							   .refund_pending = rows[i].pending,
+							   .disputed = rows[i].disputed};
+
+		if (pgw_payment_refund_is_disputed(&s) != rows[i].held)
+			fail_msg("row %zu", i);
+	}
+}
+
 /* What a dispute has taken is not paid once more, but where that is wanted; and nothing else
  * changes. */
 static void
@@ -515,7 +545,8 @@ main(void)
 		cmocka_unit_test(every_cell),   cmocka_unit_test(amounts),
 		cmocka_unit_test(capabilities), cmocka_unit_test(every_sequence),
 		cmocka_unit_test(names),        cmocka_unit_test(docs_agree),
-		cmocka_unit_test(disputed),     cmocka_unit_test(whole_refunds),
+		cmocka_unit_test(disputed),
+		cmocka_unit_test(disputed_meanwhile),     cmocka_unit_test(whole_refunds),
 	};
 
 	return cmocka_run_group_tests_name("payment", tests, NULL, NULL);

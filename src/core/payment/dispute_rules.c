@@ -30,6 +30,14 @@ pgw_dispute_takes(const PgwDispute *d)
 	return d->withdrawn > d->reinstated ? d->withdrawn - d->reinstated : 0;
 }
 
+bool
+pgw_dispute_takes_unknown(const PgwDispute *d)
+{
+	return d->unclear && !PGW_MUTATED(UNCLEAR_PAID) &&
+		   ((has(d, PGW_DISPUTE_WITHDRAWN) && d->withdrawn == 0) ||
+			has(d, PGW_DISPUTE_WITHDRAWN_AGAIN));
+}
+
 const char *
 pgw_dispute_status(const PgwDispute *d)
 {
@@ -118,9 +126,10 @@ pgw_dispute_take_step(PgwDispute *d, PgwDisputeStep step, const PgwSaidDispute *
 bool
 pgw_dispute_contradicts(const PgwDispute *d, const PgwSaidDispute *said, const char *currency)
 {
-	bool takes = (said->steps & PGW_DISPUTE_BIT(PGW_DISPUTE_WITHDRAWN)) != 0 &&
+	unsigned again = said->steps & d->steps;
+	bool takes = (again & PGW_DISPUTE_BIT(PGW_DISPUTE_WITHDRAWN)) != 0 &&
 				 !has(d, PGW_DISPUTE_WITHDRAWN_AGAIN);
-	bool returns = (said->steps & PGW_DISPUTE_BIT(PGW_DISPUTE_REINSTATED)) != 0 &&
+	bool returns = (again & PGW_DISPUTE_BIT(PGW_DISPUTE_REINSTATED)) != 0 &&
 				   !has(d, PGW_DISPUTE_REINSTATED_AGAIN);
 	int64_t amount = amount_in(said, returns, currency);
 

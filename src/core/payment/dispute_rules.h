@@ -25,6 +25,12 @@ typedef struct PgwDispute
 /* What the payment lacks by it: never below nothing, whatever came first. */
 extern int64_t pgw_dispute_takes(const PgwDispute *d);
 
+/*
+ * It has taken something, and nobody can tell how much of the payment's currency: it counts
+ * nothing, and may be all.
+ */
+extern bool pgw_dispute_takes_unknown(const PgwDispute *d);
+
 /* "inquiry", "open", "won", "lost", "closed" */
 extern const char *pgw_dispute_status(const PgwDispute *d);
 
@@ -45,8 +51,8 @@ extern bool pgw_dispute_take_step(PgwDispute *d, PgwDisputeStep step, const PgwS
 								  const char *currency, PgwDisputeChange *change);
 
 /*
- * Is what is said of a step that was taken before another amount than counted then?  Of a dispute
- * that took several steps of the kind nobody can tell.
+ * Is what is said of a step that was taken before, maybe beside new ones, another amount than
+ * counted then?  Of a dispute that took several steps of the kind nobody can tell.
  */
 extern bool pgw_dispute_contradicts(const PgwDispute *d, const PgwSaidDispute *said,
 									const char *currency);

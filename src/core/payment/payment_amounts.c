@@ -11,6 +11,8 @@
  *     - One capture or void at a time: it lays claim to the authorization until the bank's
  *       outcome is known; what the bank has accepted, and may still fail, is not known.
  *     - A claim ends by done or undone, once; in doubt it stays.
+ *     - What disputes have taken is refunded only where that is wanted: asked when a refund begins,
+ *       and again when it is sent.
  */
 #include "core/payment/payment_amounts.h"
 
@@ -330,6 +332,13 @@ pgw_payment_capture_reversed(int64_t amount, bool final, bool closed_otherwise,
 		s->status =
 			closed_otherwise || left >= s->authorized ? closed(s) : PGW_PAY_PARTIALLY_CAPTURED;
 	return true;
+}
+
+bool
+pgw_payment_refund_is_disputed(const PgwPaymentAmounts *s)
+{
+	return s->disputed > 0 && what_is_left(PGW_KIND_REFUND, s) < s->disputed &&
+		   !PGW_MUTATED(DISPUTED_MEANWHILE);
 }
 
 void

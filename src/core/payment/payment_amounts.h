@@ -127,6 +127,11 @@ extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);
  */
 extern bool pgw_payment_capture_reversed(int64_t amount, bool final, bool closed_otherwise,
 										 PgwPaymentAmounts *s);
+/*
+ * A refund that has its claim, and has not been sent: have disputes taken since then what it, or
+ * another that has its claim, would pay once more?
+ */
+extern bool pgw_payment_refund_is_disputed(const PgwPaymentAmounts *s);
 
 /*
  * What the bank reports that pgw has not made: captured, given back (less than zero: it took that
