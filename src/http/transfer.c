@@ -13,7 +13,7 @@
 #define ANSWER_BUFFER 2048L
 #define PORTS 65536
 #define NO_FILE "/dev/null/none" /* there can be none: /dev/null is no folder */
-#define CA_CACHE_S 10L /* parsed certificates are used again for so long */
+#define CA_CACHE_S 10L           /* parsed certificates are used again for so long */
 #define DEFAULT_CONNECT_MS 10000
 #define DEFAULT_TOTAL_MS 30000
 

@@ -255,8 +255,8 @@ give_looks_back(const Turn *t, int first)
 	args[0] = PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	args[1] = PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
 											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	args[2] = PointerGetDatum(
-		construct_array(changes, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	args[2] =
+		PointerGetDatum(construct_array(changes, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications n SET next_match_at = again.at, may_change ="

@@ -184,7 +184,8 @@ static void
 check_bank(PgwHealthReport *r, const char *name, bool enabled, bool livemode, const char *secret,
 		   const char *breakers, const char *ca_file)
 {
-	bool no_trust = ca_file != NULL && (!pgw_trust_file_fits(ca_file) || access(ca_file, R_OK) != 0);
+	bool no_trust =
+		ca_file != NULL && (!pgw_trust_file_fits(ca_file) || access(ca_file, R_OK) != 0);
 	const char *problem = secret != NULL ? pgw_secret_problem(secret) : NULL;
 	const char *advice = NULL;
 	PgwHealthStatus status;

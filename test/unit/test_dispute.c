@@ -206,7 +206,7 @@ contradictions(void **state)
 	said.steps = BIT(PGW_DISPUTE_WITHDRAWN) | BIT(PGW_DISPUTE_LOST);
 	assert_true(pgw_dispute_contradicts(&d, &said, "EUR"));
 	said.steps = BIT(PGW_DISPUTE_WITHDRAWN) | BIT(PGW_DISPUTE_OPENED);
-	d = (PgwDispute) {.steps = BIT(PGW_DISPUTE_OPENED)};
+	d = (PgwDispute){.steps = BIT(PGW_DISPUTE_OPENED)};
 	assert_false(pgw_dispute_contradicts(&d, &said, "EUR"));
 }
 
@@ -452,9 +452,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_order),    cmocka_unit_test(status),
 		cmocka_unit_test(currencies),     cmocka_unit_test(part_of_it),
-		cmocka_unit_test(contradictions),
-		cmocka_unit_test(unknown_amounts), cmocka_unit_test(documents),
-		cmocka_unit_test(reading),        cmocka_unit_test(times),
+		cmocka_unit_test(contradictions), cmocka_unit_test(unknown_amounts),
+		cmocka_unit_test(documents),      cmocka_unit_test(reading),
+		cmocka_unit_test(times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -465,7 +465,7 @@ disputed_meanwhile(void **state)
 		int64_t disputed;
 		bool held;
 	} rows[] = {
-		{0, 100, 0, false}, {0, 60, 40, false}, {0, 61, 40, true},   {20, 40, 40, false},
+		{0, 100, 0, false}, {0, 60, 40, false}, {0, 61, 40, true},  {20, 40, 40, false},
 		{20, 41, 40, true}, {0, 1, 100, true},  {40, 60, 40, true}, {100, 0, 0, false},
 	};
 
@@ -542,11 +542,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_cell),   cmocka_unit_test(amounts),
-		cmocka_unit_test(capabilities), cmocka_unit_test(every_sequence),
-		cmocka_unit_test(names),        cmocka_unit_test(docs_agree),
-		cmocka_unit_test(disputed),
-		cmocka_unit_test(disputed_meanwhile),     cmocka_unit_test(whole_refunds),
+		cmocka_unit_test(every_cell),    cmocka_unit_test(amounts),
+		cmocka_unit_test(capabilities),  cmocka_unit_test(every_sequence),
+		cmocka_unit_test(names),         cmocka_unit_test(docs_agree),
+		cmocka_unit_test(disputed),      cmocka_unit_test(disputed_meanwhile),
+		cmocka_unit_test(whole_refunds),
 	};
 
 	return cmocka_run_group_tests_name("payment", tests, NULL, NULL);

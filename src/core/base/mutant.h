@@ -292,8 +292,8 @@ typedef enum PgwMutant
 	DISPUTE_CEILING,  /* what a dispute has taken can be refunded, too */
 	/* ... or is, by a refund that was asked for before and had not left */
 	DISPUTED_MEANWHILE,
-	UNCLEAR_PAID, /* ... by one that leaves while nobody knows how much it has taken */
-	TOLD_DISPUTE, /* ... or before the worker has recorded what the bank had told of it */
+	UNCLEAR_PAID,        /* ... by one that leaves while nobody knows how much it has taken */
+	TOLD_DISPUTE,        /* ... or before the worker has recorded what the bank had told of it */
 	REPORTED_WHILE_OPEN, /* what an open refund may be counts as made at the bank */
 	/* a retry that takes the attempt over while it is matched leaves the bank's word without one */
 	NOTIFIED_TAKEN_OVER,
