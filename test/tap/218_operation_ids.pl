@@ -53,7 +53,7 @@ sub seen
 {
 	my ($charge) = grep { $_->{token} =~ /mute/ } @charges;
 	push @done, { what => 'seen', charge => $charge->{id}, token => '', amount => 0, id => '' };
-	return { document => { state => 'ok', captured => $charge->{captured}, id => ++$looked <= 2 ? 'of_another_shop' : $charge->{id} } };
+	return { document => { state => 'ok', ref => $charge->{ref}, captured => $charge->{captured}, id => ++$looked <= 2 ? 'of_another_shop' : $charge->{id} } };
 }
 
 my $bank = scripted_bank(sub {
@@ -102,7 +102,7 @@ add_dialect($node, $bank, 'sees', {
 	operations => {
 		(map { $_ => form_request("/$_", { %yes, fields => { reference => '/ref', bank_reference => '/id' } }, amount => '{{amount}}', token => '{{token}}') } 'charge', 'authorize'),
 		capture => form_request('/capture', { %yes, fields => { bank_reference => '/id' } }, @about),
-		lookup_charge => { method => 'GET', path => '/see?sale={{bank_reference}}&r={{original_ref}}', answer => { reference_echoed => \0, rules => $yes{rules}, fields => { bank_reference => '/id', captured => '/captured' } } } } });
+		lookup_charge => { method => 'GET', path => '/see?r={{original_ref}}', answer => { rules => $yes{rules}, fields => { reference => '/ref', bank_reference => '/id', captured => '/captured' } } } } });
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
