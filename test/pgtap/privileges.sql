@@ -124,7 +124,7 @@ SELECT is((SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::reg
 	WHERE p.pronamespace = 'pgw'::regnamespace AND p.prokind = 'f' AND NOT coalesce(p.proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)
 	AND (p.prosecdef OR (l.lanname = 'c' AND p.provolatile <> 'i' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
 		AND p.proname <> ALL ('{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment,get_payment,find_payment,wait_for_payment,payment_history,
-			resolve_review,run_recovery,rebuild_status,rebuild_payment,health_summary,judge_answer,render_request,try_bank,version,legal_steps,slot_is_worked,baseline_faults_before,call_support,extension_created,load_drop_guard}')))),
+			resolve_review,run_recovery,rebuild_status,rebuild_payment,health_summary,judge_answer,render_request,try_bank,version,legal_steps,slot_is_worked,baseline_faults_before,call_support,extension_created,load_drop_guard,shard_name}')))),
 	NULL, 'functions that query as the owner bring their search_path');
 
 -- what grant_access() has not given
