@@ -3,7 +3,6 @@
  *
  * Owns: where its row of pg_extension was found last.  The row is read each time, because no
  * message tells of a change of that catalog; but there first, which is a tenth of an index's work.
- * And, for the worker, its oid: what is dropped with it is heard of, as pgw.payments is.
  * Locks: AccessShareLock on pg_extension for a look, and on the extension object, conditionally, so
  * that the worker never stands in the way of DROP EXTENSION.
  */
@@ -27,7 +26,6 @@
 #include "utils/syscache.h"
 
 #include "database/extension.h"
-#include "database/relation_changes.h"
 #include "database/relations.h"
 
 static bool
@@ -107,58 +105,15 @@ pgw_extension_look(Oid *oid, char **version)
 	return found;
 }
 
-/* Its oid, as long as nothing has changed pgw.payments since it was looked at. */
-static struct
-{
-	PgwRemembered of;
-	Oid oid;
-} remembered;
-
-static bool
-is_remembered(Oid payments)
-{
-	return OidIsValid(payments) && remembered.of.relid == payments;
-}
-
-static bool
-look_and_remember(Oid *oid)
-{
-	Oid payments = pgw_relation_or_none("payments");
-
-	pgw_remembered_is_voided(&remembered.of);
-	remembered.of.relid = InvalidOid;
-	if (!pgw_extension_look(oid, NULL))
-		return false;
-	/* only now: the look can have taken in what has changed before it */
-	remembered.oid = *oid;
-	remembered.of.relid = payments;
-	return true;
-}
-
-/*
- * Under its lock: who drops it holds that until all have been told, so what is remembered after
- * that has been heard is there.
- */
-static bool
-still_there(Oid oid)
-{
-	Oid now;
-
-	AcceptInvalidationMessages();
-	if (is_remembered(pgw_relation_or_none("payments")))
-		return remembered.oid == oid;
-	InvalidateCatalogSnapshot();
-	return look_and_remember(&now) && now == oid;
-}
-
 bool
 pgw_extension_lock(bool *busy)
 {
-	Oid oid = remembered.oid;
+	Oid oid;
+	Oid now;
 	LOCKTAG tag;
 
 	*busy = false;
-	if (!is_remembered(pgw_relation_or_none("payments")) && !look_and_remember(&oid))
+	if (!pgw_extension_look(&oid, NULL))
 		return false;
 
 	/*
@@ -173,7 +128,9 @@ pgw_extension_lock(bool *busy)
 	}
 
 	/* It may have gone between the look and the lock. */
-	if (still_there(oid))
+	AcceptInvalidationMessages();
+	InvalidateCatalogSnapshot();
+	if (pgw_extension_look(&now, NULL) && now == oid)
 		return true;
 	LockRelease(&tag, AccessShareLock, false);
 	return false;
