@@ -214,8 +214,11 @@ pgw_hand_over_check(const PgwWaited *waited)
 	const PgwSlotAnswer *answer = &waited->answer;
 
 	if (waited->withdrawn)
-		pgw_raise("worker_busy", NULL,
-				  "Nothing was sent; the call can be repeated, with a longer timeout.");
+		pgw_raise(
+			"worker_busy",
+			pgw_detail(NULL, "reason",
+					   "the worker had not come to it, or waited for a lock: see pgw.health()"),
+			"Nothing was sent; the call can be repeated, with a longer timeout.");
 	if (!waited->answered || answer->kind != PGW_ANSWER_ERROR)
 		return;
 	if (strcmp(answer->error_code, "idempotency_mismatch") == 0)
