@@ -104,8 +104,8 @@ uninstall-pages:
 
 install-report:
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1'
-	$(INSTALL_SCRIPT) $(TOP)/bin/pgw-report '$(DESTDIR)$(bindir)'
-	$(INSTALL_DATA) $(TOP)/bin/pgw-report.1 '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_SCRIPT) $(TOP)/src/dashboard/pgw-report '$(DESTDIR)$(bindir)'
+	$(INSTALL_DATA) $(TOP)/src/dashboard/pgw-report.1 '$(DESTDIR)$(mandir)/man1'
 uninstall-report:
 	rm -f '$(DESTDIR)$(bindir)/pgw-report' '$(DESTDIR)$(mandir)/man1/pgw-report.1'
 

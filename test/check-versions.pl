@@ -106,7 +106,7 @@ for (
 	[ 'src/core/base/version.h', qr/^#define PGW_SCRIPT_VERSION "(.*)"$/m, $script ],
 	[ 'pgw.control', qr/^default_version = '(.*)'$/m, $script ],
 	[ 'docs/changelog.md', qr/^## (\S+)/m, $version ],
-	[ 'bin/pgw-report', qr/echo 'pgw-report (\S+)'/, $version ], [ 'bin/pgw-report.1', qr/^\.TH PGW-REPORT 1 \S+ "pgw (\S+)"/, $version ],
+	[ 'src/dashboard/pgw-report', qr/echo 'pgw-report (\S+)'/, $version ], [ 'src/dashboard/pgw-report.1', qr/^\.TH PGW-REPORT 1 \S+ "pgw (\S+)"/, $version ],
 	[ 'debian/changelog', qr/^pgw \((\S+?)-[^-]*\)/, $version ])
 {
 	my ($file, $like, $expected) = @$_;
