@@ -61,7 +61,11 @@ END
 	{
 		my $status = $?;
 		kill 'TERM', @children;
-		for my $s ($world ? ($world->all, $world->{router} // ()) : (), $banks // ()) { $s->{banks} = {} if $s != $banks; $s->end }
+		for my $s ($world ? ($world->all, $world->{router} // ()) : (), $banks // ())
+		{
+			$s->{banks} = {} if $s != $banks;
+			eval { $s->end; 1 } or print STDERR "not ended: $@";    # one that cannot be keeps no other
+		}
 		$? = $status;
 	}
 }
