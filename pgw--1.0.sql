@@ -1119,6 +1119,7 @@ CREATE TABLE pgw.notifications (
 	about text CHECK (about IN ('charge', 'capture', 'void', 'refund', 'cancel', 'reverse')),
 	says text CHECK (says IN ('approved', 'declined')),
 	request_key text COLLATE "C",
+	operation_reference text,
 	evidence text CHECK (evidence IN ('waiting', 'used', 'agrees', 'contradicts', 'superseded')),
 	change text CHECK (change IN ('waiting', 'seen')),
 	next_look_at timestamptz,
@@ -1170,16 +1171,19 @@ COMMENT ON COLUMN pgw.notifications.outcome IS
 	'unknown_payment: no payment of this bank has such an id or reference, or none yet (next_match_at); '
 	'unconfirmed: anybody may have sent it, and the bank is asked for it, or could not be (next_ask_at); '
 	'evidence: the worker takes it as the bank''s answer; '
-	'change: it may tell of what was done at the bank without pgw, and the worker asks for the totals; dispute: it tells of one.';
+	'change: it may tell of what was done at the bank without pgw, and the worker asks for the totals, or records it; '
+	'dispute: it tells of one.';
 COMMENT ON COLUMN pgw.notifications.about IS 'Which operation it is the bank''s word on, at a bank that can be asked nothing; else NULL.';
 COMMENT ON COLUMN pgw.notifications.says IS 'approved: that operation is done; declined: it has failed.';
 COMMENT ON COLUMN pgw.notifications.request_key IS 'Our reference of the request that it is about, as pgw has it.';
+COMMENT ON COLUMN pgw.notifications.operation_reference IS 'The bank''s own id of that operation, where it names one.';
 COMMENT ON COLUMN pgw.notifications.evidence IS
 	'waiting: the worker will take it, once the attempt is so far; used: it was taken as the bank''s answer; agrees: the attempt '
 	'had ended so already; contradicts: it had ended otherwise, and people were told; superseded: the request was made anew '
 	'since, or elsewhere.';
 COMMENT ON COLUMN pgw.notifications.change IS
-	'It may tell of what was done at the bank without pgw. waiting: the bank is still to be asked; seen: it was; NULL: it tells of '
+	'It may tell of what was done at the bank without pgw. waiting: the bank is still to be asked, or, where it can be asked nothing, '
+	'what it says is still to be recorded; seen: that is over; NULL: it tells of '
 	'no such thing, or of nothing that could have changed the payment.';
 COMMENT ON COLUMN pgw.notifications.next_look_at IS 'When the bank is to be asked again, where change is waiting; NULL: at once.';
 COMMENT ON COLUMN pgw.notifications.dispute IS

@@ -211,6 +211,8 @@ SETTING_BESIDE:226_request_language:beside a setting
 PAID_BY_NOTHING:226_request_language:paid by nothing
 EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
+TOLD_AGAIN:418_told_at_bank:refunds
+TOLD_TOO_SOON:418_told_at_bank:no id known yet
 EVIDENCE_OTHER_CHARGE:405_evidence:another amount
 SUBJECT_UNNAMED:218_operation_ids:another charge is shown
 CAPTURE_UNCLAIMED:218_operation_ids:what took the money

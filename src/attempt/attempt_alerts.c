@@ -107,6 +107,14 @@ pgw_attempt_alert_made_at_bank(const pg_uuid_t *transaction_id, const PgwAnswer 
 	pgw_alert("made_at_bank", NULL, bank, transaction_id, correlation, message);
 }
 
+void
+pgw_attempt_alert_told_at_bank(const pg_uuid_t *transaction_id, const char *correlation,
+							   const char *bank)
+{
+	pgw_alert("made_at_bank", NULL, bank, transaction_id, correlation,
+			  "the bank tells of something that was done there without pgw, and it is recorded");
+}
+
 /* The database does not take what is to be written: a trigger that raises, a full disk. */
 void
 pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlation,

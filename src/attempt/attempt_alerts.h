@@ -35,6 +35,10 @@ extern void pgw_attempt_alert_failed_later(const pg_uuid_t *transaction_id, cons
 										   const char *bank);
 extern void pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
 									  const char *correlation, const char *bank);
+/* It tells of what pgw has not made, and can be asked nothing. */
+extern void pgw_attempt_alert_told_at_bank(const pg_uuid_t *transaction_id, const char *correlation,
+										   const char *bank);
+
 /* It shows what pgw has not made; unexplained: and something that cannot be recorded as that. */
 extern void pgw_attempt_alert_made_at_bank(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
 										   bool unexplained, const char *correlation,

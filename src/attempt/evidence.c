@@ -194,6 +194,9 @@ put_answer(const PgwEvidence *e, PgwOutcome says, PgwAnswer *a)
 	/* of the charge itself: of what follows it the bank has ids of its own */
 	if (e->about == PGW_OP_CHARGE && e->bank_reference != NULL)
 		strlcpy(a->bank_reference, e->bank_reference, sizeof(a->bank_reference));
+	/* claimed as of any answer: what is told with it later was made by pgw (told_at_bank.c) */
+	if (e->about != PGW_OP_CHARGE && e->operation_reference != NULL && says == PGW_OUT_APPROVED)
+		strlcpy(a->bank_reference, e->operation_reference, sizeof(a->bank_reference));
 }
 
 /*

@@ -20,6 +20,7 @@
 
 #include "attempt/charge_id.h"
 #include "attempt/made_at_bank.h"
+#include "attempt/told_at_bank.h"
 #include "base/clock.h"
 #include "base/new_id.h"
 #include "base/schedule.h"
@@ -28,6 +29,7 @@
 #include "core/base/uuid7.h"
 #include "core/payment/reported_by_bank.h"
 #include "outcome/event_members.h"
+#include "store/bank_references.h"
 #include "store/changes_at_bank.h"
 #include "store/events.h"
 #include "store/find_attempts.h"
@@ -65,12 +67,19 @@ pgw_step_made_at_bank(PgwAttempt *attempt, PgwStep *step)
 	PgwCallParams params;
 	PgwPayment p;
 	PgwBank *bank;
+	bool unreadable;
 	int64 lag;
 
 	Assert(attempt->place.held && attempt->status == PGW_COMPLETED &&
 		   attempt->kind == PGW_KIND_PAYMENT);
 	if (!pgw_store_change_is_due(&attempt->transaction_id, now, &latest))
 		return false;
+	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
+	if (bank != NULL && bank->connector != NULL && pgw_connector_has_evidence(bank->connector))
+	{
+		pgw_step_told_at_bank(attempt, step, bank);
+		return true;
+	}
 	step->at_rest = true;
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL || !pgw_store_payment_by_id(&attempt->payment_id, &p))
@@ -143,14 +152,28 @@ reported(const PgwAttempt *a, const PgwAnswer *shown, PgwState from, PgwState to
 		pgw_event_members_add_number(m, "bank_captured", shown->captured);
 	if (shown->refunded >= 0)
 		pgw_event_members_add_number(m, "bank_refunded", shown->refunded);
+	pgw_event_members_add_string(m, "bank_reference", a->bank_reference);
 	*event = (PgwEvent){
 		.type = PGW_EV_BANK_REPORTED, .from = from, .to = to, .operation = pgw_kind_name(a->kind)};
 	pgw_event_members_into(m, event);
 }
 
+/* Where the bank has named it, it is that one's for good. */
 static void
-record(const PgwAttempt *charge, const PgwPayment *p, PgwKind kind, int64 amount,
-	   const PgwAnswer *shown)
+claim(const PgwBank *bank, PgwAttempt *a, const char *id)
+{
+	if (id[0] == '\0')
+		return;
+	if (pgw_store_claim_operation_reference(bank->account, pgw_kind_name(a->kind), id,
+											&a->transaction_id) != PGW_OWNER_SELF)
+		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						errmsg("pgw: the id of what was done at the bank is being claimed")));
+	a->bank_reference = pstrdup(id);
+}
+
+void
+pgw_made_at_bank_record(const PgwAttempt *charge, const PgwBank *bank, const PgwPayment *p,
+						PgwKind kind, int64 amount, const PgwAnswer *shown)
 {
 	PgwEventMembers started;
 	PgwEventMembers said;
@@ -166,6 +189,7 @@ record(const PgwAttempt *charge, const PgwPayment *p, PgwKind kind, int64 amount
 						   .operation = pgw_kind_name(kind)}};
 
 	describe(charge, p, kind, amount, &a);
+	claim(bank, &a, shown->bank_reference);
 	pgw_event_members_started(&started, &a);
 	pgw_event_members_into(&started, &events[0]);
 	reported(&a, shown, PGW_CREATED, PGW_BANK_APPROVED, &said, &events[1]);
@@ -173,65 +197,71 @@ record(const PgwAttempt *charge, const PgwPayment *p, PgwKind kind, int64 amount
 	pgw_store_notify(&p->payment_id, kind, "completed");
 }
 
-/*
- * The newest first, each as a whole; of the last one what is too much is recorded anew.  false:
- * somebody has the row of one.
- */
-static bool
-take_back(const PgwAttempt *charge, const PgwPayment *p, int64 amount, const PgwAnswer *shown)
+void
+pgw_made_at_bank_take_back(const PgwPayment *p, const pg_uuid_t *transaction_id,
+						   const PgwAnswer *shown)
+{
+	PgwEventMembers said;
+	PgwEvent event;
+	PgwAttempt a;
+	bool busy = false;
+
+	/* what was written before is undone: it is taken again in another transaction */
+	if (!pgw_store_lock_attempt(transaction_id, false, &a, &busy))
+		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						errmsg("pgw: a row of a transaction that the bank has made is locked")));
+	reported(&a, shown, PGW_COMPLETED, PGW_FAILED, &said, &event);
+	pgw_store_advance(&a, false, &event, 1);
+	pgw_store_notify(&p->payment_id, PGW_KIND_REFUND, "reversed");
+}
+
+/* The newest first, each as a whole; of the last one what is too much is recorded anew. */
+static void
+take_back(const PgwAttempt *charge, const PgwBank *bank, const PgwPayment *p, int64 amount,
+		  const PgwAnswer *shown)
 {
 	PgwAttempt *attempts;
 	int n = pgw_store_attempts(&p->payment_id, &attempts);
 
 	for (int i = n - 1; i >= 0 && amount > 0; i--)
 	{
-		PgwEventMembers said;
-		PgwEvent event;
-		PgwAttempt a;
-		bool busy = false;
-
 		if (attempts[i].origin == NULL || attempts[i].kind != PGW_KIND_REFUND ||
 			attempts[i].status != PGW_COMPLETED)
 			continue;
-		if (!pgw_store_lock_attempt(&attempts[i].transaction_id, false, &a, &busy))
-			return false;
-		reported(&a, shown, PGW_COMPLETED, PGW_FAILED, &said, &event);
-		pgw_store_advance(&a, false, &event, 1);
-		pgw_store_notify(&p->payment_id, PGW_KIND_REFUND, "reversed");
-		amount -= a.amount;
+		pgw_made_at_bank_take_back(p, &attempts[i].transaction_id, shown);
+		amount -= attempts[i].amount;
 	}
 	if (amount < 0)
-		record(charge, p, PGW_KIND_REFUND, -amount, shown);
-	return true;
+		pgw_made_at_bank_record(charge, bank, p, PGW_KIND_REFUND, -amount, shown);
 }
 
-/* false: a row is busy, and nothing may be kept of what was written. */
-static bool
+static void
 apply(PgwCall *call, const PgwAttempt *charge, PgwPayment *p, const PgwReport *r)
 {
 	PgwPaymentAmounts s;
+	PgwAnswer shown = call->answer;
 
+	shown.bank_reference[0] = '\0'; /* the charge's: totals name no operation */
 	pgw_store_get_amounts(p, &s);
-	if (r->taken_back > 0 && !take_back(charge, p, r->taken_back, &call->answer))
-		return false;
+	if (r->taken_back > 0)
+		take_back(charge, call->bank, p, r->taken_back, &shown);
 	if (r->captured > 0)
 	{
-		record(charge, p, PGW_KIND_CAPTURE, r->captured, &call->answer);
+		pgw_made_at_bank_record(charge, call->bank, p, PGW_KIND_CAPTURE, r->captured, &shown);
 		pgw_payment_bank_captured(r->captured, &s);
 	}
 	if (r->refunded > 0)
-		record(charge, p, PGW_KIND_REFUND, r->refunded, &call->answer);
+		pgw_made_at_bank_record(charge, call->bank, p, PGW_KIND_REFUND, r->refunded, &shown);
 	if (r->refunded != r->taken_back)
 		pgw_payment_bank_refunded(r->refunded - r->taken_back, &s);
 	if (r->voided)
 	{
-		record(charge, p, PGW_KIND_VOID, p->authorized_amount, &call->answer);
+		pgw_made_at_bank_record(charge, call->bank, p, PGW_KIND_VOID, p->authorized_amount, &shown);
 		pgw_payment_bank_voided(&s);
 	}
 	pgw_store_set_amounts(p, &s);
 	pgw_store_update_payment(p);
 	call->made_at_bank = true;
-	return true;
 }
 
 static bool
@@ -264,11 +294,8 @@ pgw_answer_made_at_bank(PgwCall *call, PgwAttempt *attempt)
 		in.shows_all = p.updated_at < shown_by;
 		pgw_report_read(&in, &r);
 	}
-	if (changes_something(&r) && !apply(call, attempt, &p, &r))
-		/* what take_back() has written is undone: the answer is taken again in another transaction
-		 */
-		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-						errmsg("pgw: a row of a transaction that the bank has made is locked")));
+	if (changes_something(&r))
+		apply(call, attempt, &p, &r);
 	if (r.told && !r.again)
 		pgw_store_change_seen(&attempt->transaction_id, shown_by);
 	call->unexplained = r.unexplained;

@@ -49,6 +49,7 @@ typedef struct PgwStep
 	/* the watch over what the bank may do later is over, and the bank could not be asked */
 	bool unwatched;
 	bool at_rest; /* the call asks what was done at the bank without pgw: nothing waits for it */
+	bool made_at_bank; /* what was done there without pgw was told, and is recorded */
 	bool contradicted; /* the bank says by itself that it has ended otherwise */
 	/* of a dispute: one was opened, or has taken or given back; was closed; says too little */
 	bool dispute_opened;

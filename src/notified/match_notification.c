@@ -49,7 +49,7 @@ is_of(const PgwBank *bank, const pg_uuid_t *id, PgwAttempt *attempt)
  * false: none, or two are called so.
  */
 static bool
-find_told(const Said *s, const PgwBank *bank, PgwAttempt *attempt)
+find_as_told(const Said *s, const PgwBank *bank, PgwAttempt *attempt)
 {
 	pg_uuid_t *ids;
 	int n = s->said->reference[0] != '\0' ? pgw_store_in_doubt(bank->name, MAX_SEARCHED, &ids) : 0;
@@ -112,7 +112,7 @@ static bool
 find_attempt(const Said *s, const PgwBank *bank, PgwAttempt *attempt)
 {
 	return find_exactly(s, bank, attempt) ||
-		   (!s->is_hint && !is_told_whole(s, bank) && find_told(s, bank, attempt));
+		   (!s->is_hint && !is_told_whole(s, bank) && find_as_told(s, bank, attempt));
 }
 
 /* ... else by the dispute, of which an earlier notification has named the charge. */
@@ -174,6 +174,41 @@ find_request(const Said *s, PgwMatch *m, const PgwBank *bank, const PgwAttempt *
 	m->outcome = "evidence";
 }
 
+/* Kept, or it may be yet. */
+static bool
+is_kept_charge(const PgwBank *bank, const PgwAttempt *attempt)
+{
+	return attempt->kind == PGW_KIND_PAYMENT && is_at(bank, attempt) && !attempt->given_up &&
+		   attempt->status != PGW_REFUNDING && attempt->status != PGW_REQUIRES_MANUAL_REVIEW;
+}
+
+/*
+ * The bank's word on an operation that has the charge's own reference: it was made at the bank's
+ * own pages, as whatever pgw asks for has a reference of its own.  A capture of which no id is told
+ * may be that of the charge itself.  Whether it names the charge is looked at when that is at rest:
+ * its id may not be known yet.
+ */
+static void
+find_told(const Said *s, PgwMatch *m, const PgwBank *bank, const PgwAttempt *attempts, int n)
+{
+	const PgwNotification *said = s->said;
+
+	if (!said->is_evidence || said->about == PGW_OP_CHARGE ||
+		(said->about == PGW_OP_CAPTURE && said->operation_reference[0] == '\0'))
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		const PgwAttempt *charge = &attempts[i];
+
+		if (!is_kept_charge(bank, charge) || !is_named(s, bank, charge->own_request.key))
+			continue;
+		m->change = m->told = true;
+		m->transaction_id = charge->transaction_id;
+		m->amounts = said->amount_unreadable ? PGW_SAID_UNREADABLE : PGW_SAID_NOTHING;
+		m->outcome = "change";
+	}
+}
+
 /*
  * A charge that is kept, or may yet be: how it stands at the bank is asked once it is at rest.  Of
  * what every payment's own steps cause nothing is asked.
@@ -186,8 +221,7 @@ find_change(const Said *s, PgwMatch *m, const PgwBank *bank, const PgwAttempt *a
 		const PgwAttempt *charge = &attempts[i];
 		PgwPayment p;
 
-		if (charge->kind != PGW_KIND_PAYMENT || !is_at(bank, charge) || charge->given_up ||
-			charge->status == PGW_REFUNDING || charge->status == PGW_REQUIRES_MANUAL_REVIEW)
+		if (!is_kept_charge(bank, charge))
 			continue;
 		if (charge->status == PGW_COMPLETED &&
 			(!pgw_store_payment_by_id(&charge->payment_id, &p) ||
@@ -272,6 +306,7 @@ pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank 
 	find_request(s, m, bank, attempts, n);
 	if (m->request_key != NULL)
 		return;
+	find_told(s, m, bank, attempts, n);
 	find_change(s, m, bank, attempts, n);
 	m->in_doubt = attempts;
 	for (int i = 0; i < n; i++)

@@ -23,6 +23,7 @@ typedef struct PgwMatch
 	bool dispute;        /* it tells of one; transaction_id is the charge's, where that is known */
 	bool change; /* it may tell of what was done at the bank without pgw: transaction_id is the
 				  * charge's */
+	bool told;   /* ... in full, as this bank can be asked nothing */
 	const char
 		*request_key; /* it is the bank's word on this request of the attempt; NULL: on none */
 } PgwMatch;

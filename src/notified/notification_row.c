@@ -37,11 +37,11 @@ bool
 pgw_notification_insert(const PgwNotificationRow *r)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {UUIDOID, TEXTOID, BOOLOID,        TEXTOID,       TEXTOID, TEXTOID,
-				   TEXTOID, TEXTOID, TEXTOID,        TEXTOID,       UUIDOID, TEXTOID,
-				   INT8OID, TEXTOID, TIMESTAMPTZOID, UUIDOID,       TEXTOID, TEXTOID,
-				   TEXTOID, TEXTOID, TEXTOID,        TEXTOID,       INT4OID, TIMESTAMPTZOID,
-				   TEXTOID, TEXTOID, TEXTOID,        TIMESTAMPTZOID};
+	Oid types[] = {UUIDOID, TEXTOID, BOOLOID,        TEXTOID,        TEXTOID, TEXTOID,
+				   TEXTOID, TEXTOID, TEXTOID,        TEXTOID,        UUIDOID, TEXTOID,
+				   INT8OID, TEXTOID, TIMESTAMPTZOID, UUIDOID,        TEXTOID, TEXTOID,
+				   TEXTOID, TEXTOID, TEXTOID,        TEXTOID,        INT4OID, TIMESTAMPTZOID,
+				   TEXTOID, TEXTOID, TEXTOID,        TIMESTAMPTZOID, TEXTOID};
 	/* it is matched later, with what it says; one that names nothing never could be */
 	bool waits = !r->match->has_payment && r->ask_at == 0 &&
 				 (r->said->reference[0] != '\0' || r->said->bank_reference[0] != '\0' ||
@@ -50,8 +50,10 @@ pgw_notification_insert(const PgwNotificationRow *r)
 	const char *amounts = pgw_said_amount_name(
 		waits && r->said->amount_unreadable ? PGW_SAID_UNREADABLE : r->match->amounts);
 	Datum values[lengthof(types)];
-	char nulls[] = "                            "; /* one for each */
-	bool is_word = r->match->request_key != NULL || (waits && r->said->is_evidence);
+	char nulls[] = "                             "; /* one for each */
+	bool is_word =
+		r->match->request_key != NULL || r->match->told || (waits && r->said->is_evidence);
+	const char *request_key = r->match->request_key != NULL ? r->match->request_key : "";
 	bool inserted;
 
 	values[0] = UUIDPGetDatum(&r->notification_id);
@@ -76,8 +78,8 @@ pgw_notification_insert(const PgwNotificationRow *r)
 	values[16] = text_or_null(amounts != NULL ? amounts : "", &nulls[16]);
 	values[17] = text_or_null(is_word ? pgw_op_name(r->said->about) : "", &nulls[17]);
 	values[18] = text_or_null(is_word ? pgw_outcome_name(r->said->says) : "", &nulls[18]);
-	values[19] = text_or_null(!waits && is_word ? r->match->request_key : "", &nulls[19]);
-	values[20] = text_or_null(!waits && is_word ? "waiting" : "", &nulls[20]);
+	values[19] = text_or_null(request_key, &nulls[19]);
+	values[20] = text_or_null(request_key[0] != '\0' ? "waiting" : "", &nulls[20]);
 	values[21] = text_or_null(r->match->change ? "waiting" : "", &nulls[21]);
 	values[22] = Int32GetDatum((int32) r->said->changes);
 	nulls[22] = waits && r->said->changes != 0 ? ' ' : 'n';
@@ -90,6 +92,7 @@ pgw_notification_insert(const PgwNotificationRow *r)
 		text_or_null(r->proof != PGW_PROVED_BY_NOTHING ? pgw_proof_name(r->proof) : "", &nulls[26]);
 	values[27] = TimestampTzGetDatum(r->ask_at);
 	nulls[27] = r->ask_at != 0 ? ' ' : 'n';
+	values[28] = text_or_null(is_word ? r->said->operation_reference : "", &nulls[28]);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
@@ -99,9 +102,10 @@ pgw_notification_insert(const PgwNotificationRow *r)
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
 			" amount, currency, received_at, transaction_id, amounts, about, says, request_key,"
-			" evidence, change, may_change, next_match_at, dispute, dispute_says, proof, next_ask_at)"
+			" evidence, change, may_change, next_match_at, dispute, dispute_says, proof, next_ask_at,"
+			" operation_reference)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-			" $18, $19, $20, $21, $22, $23, $24, $25, $26::pg_catalog.jsonb, $27, $28)"
+			" $18, $19, $20, $21, $22, $23, $24, $25, $26::pg_catalog.jsonb, $27, $28, $29)"
 			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
 			lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)

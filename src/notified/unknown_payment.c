@@ -106,6 +106,7 @@ read_row(HeapTuple tuple, TimestampTz now, Row *r)
 	 */
 	r->said.dispute.steps = SPI_getvalue(tuple, desc, 12)[0] == 't' ? 1 : 0;
 	copy_text(tuple, 13, r->said.dispute.id, sizeof(r->said.dispute.id));
+	copy_text(tuple, 15, r->said.operation_reference, sizeof(r->said.operation_reference));
 	r->age_ms =
 		(now - DatumGetTimestampTz(SPI_getbinval(tuple, desc, 11, &isnull))) / INT64CONST(1000);
 	r->due = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 14, &isnull));
@@ -153,7 +154,7 @@ claim(void *arg)
 			"SELECT notification_id, bank, bank_reference, reference, amount, currency,"
 			" about, says, coalesce(may_change, 0), coalesce(amounts = 'unreadable', false),"
 			" recorded_at, dispute IS NOT NULL,"
-			" dispute_says->>'id', next_match_at FROM pgw.notifications WHERE next_match_at <= $1"
+			" dispute_says->>'id', next_match_at, operation_reference FROM pgw.notifications WHERE next_match_at <= $1"
 			" ORDER BY next_match_at DESC LIMIT $2 FOR UPDATE SKIP LOCKED",
 			2, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for notifications that wait failed");
@@ -199,7 +200,7 @@ let_go(void *arg)
 static void
 write_match(const Row *r, const PgwMatch *m)
 {
-	Oid types[] = {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
+	Oid types[] = {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID};
 	const char *amounts = pgw_said_amount_name(m->amounts);
 	Datum args[lengthof(types)] = {
 		UUIDPGetDatum(&r->notification_id),
@@ -208,13 +209,15 @@ write_match(const Row *r, const PgwMatch *m)
 		CStringGetTextDatum(m->outcome),
 		CStringGetTextDatum(amounts != NULL ? amounts : ""),
 		CStringGetTextDatum(m->request_key != NULL ? m->request_key : ""),
-		BoolGetDatum(m->change)};
+		BoolGetDatum(m->change),
+		BoolGetDatum(m->request_key != NULL || m->told)};
 
 	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications SET payment_id = $2, transaction_id = $3, outcome = $4,"
 			" amounts = nullif($5, ''), request_key = nullif($6, ''),"
-			" about = CASE WHEN $6 <> '' THEN about END, says = CASE WHEN $6 <> '' THEN says END,"
+			" about = CASE WHEN $8 THEN about END, says = CASE WHEN $8 THEN says END,"
+			" operation_reference = CASE WHEN $8 THEN operation_reference END,"
 			" evidence = CASE WHEN $6 <> '' THEN 'waiting' END,"
 			" change = CASE WHEN $7 THEN 'waiting' END, may_change = NULL, next_match_at = NULL"
 			" WHERE notification_id = $1",

@@ -111,6 +111,7 @@ forget_last_visit(PgwWorkItem *workitem)
 	forget_call(workitem);
 	step->try_later = step->blocked = step->takes_long = false;
 	step->next_step_now = step->unwatched = step->contradicted = step->at_rest = false;
+	step->made_at_bank = false;
 	step->dispute_opened = step->dispute_closed = step->dispute_unclear = false;
 	step->wake_at = 0;
 	step->parked_for[0] = '\0';
@@ -214,6 +215,9 @@ workitem_committed(PgwBatchItem *item)
 									workitem->bank);
 	if (workitem->step.contradicted)
 		pgw_attempt_alert_contradicted(&workitem->transaction_id, workitem->correlation,
+									   workitem->bank);
+	if (workitem->step.made_at_bank)
+		pgw_attempt_alert_told_at_bank(&workitem->transaction_id, workitem->correlation,
 									   workitem->bank);
 	if (workitem->step.dispute_opened)
 		pgw_attempt_alert_dispute("dispute_opened", &workitem->transaction_id,

@@ -118,25 +118,44 @@ pgw_store_reference_owner(const char *account, const char *bank_reference,
 	return owner;
 }
 
-bool
-pgw_store_reference_attempt(const char *account, const char *bank_reference,
-							pg_uuid_t *transaction_id)
+/* Whose it is, as far as that is committed. */
+static bool
+find_attempt(const Id *id, pg_uuid_t *transaction_id)
 {
 	TransactionId xid;
 	uint32 token;
 	bool isnull;
 	bool found;
 	PgwRel r;
-	Id id;
 
-	id_of_charge(account, bank_reference, &id);
-	pgw_row_open_read(&r, id.relid);
-	found = pgw_row_find(&r, id.index, id.keys, id.n, PGW_FIND_ONCE, &xid, &token) == PGW_FIND_ROW;
+	pgw_row_open_read(&r, id->relid);
+	found =
+		pgw_row_find(&r, id->index, id->keys, id->n, PGW_FIND_ONCE, &xid, &token) == PGW_FIND_ROW;
 	if (found)
 		*transaction_id = *DatumGetUUIDP(
 			slot_getattr(r.found, pgw_relation_column(r.rel, "transaction_id"), &isnull));
 	pgw_row_close(&r);
 	return found;
+}
+
+bool
+pgw_store_reference_attempt(const char *account, const char *bank_reference,
+							pg_uuid_t *transaction_id)
+{
+	Id id;
+
+	id_of_charge(account, bank_reference, &id);
+	return find_attempt(&id, transaction_id);
+}
+
+bool
+pgw_store_operation_reference_attempt(const char *account, const char *operation,
+									  const char *bank_reference, pg_uuid_t *transaction_id)
+{
+	Id id;
+
+	id_of_operation(account, operation, bank_reference, &id);
+	return find_attempt(&id, transaction_id);
 }
 
 static void

@@ -38,4 +38,9 @@ extern PgwOwner pgw_store_claim_operation_reference(const char *account, const c
 													const char *bank_reference,
 													const pg_uuid_t *transaction_id);
 
+/* Whose it is; false: nobody's, as far as it is committed. */
+extern bool pgw_store_operation_reference_attempt(const char *account, const char *operation,
+												  const char *bank_reference,
+												  pg_uuid_t *transaction_id);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/builtins.h"
 
 #include "database/statements.h"
 #include "database/table_locks.h"
@@ -18,6 +19,7 @@
 #include "store/notification_rows.h"
 
 #define SOON_S "interval '10 s'"
+#define MOST_TOLD 64 /* in one visit */
 
 static TimestampTz
 time_at(int column, bool *isnull)
@@ -111,4 +113,73 @@ pgw_store_changes_due(TimestampTz now, int most, pg_uuid_t *out)
 	}
 	pgw_statements_end();
 	return n;
+}
+
+static void
+read_told(HeapTuple row, MemoryContext context, PgwToldChange *t)
+{
+	TupleDesc desc = SPI_tuptable->tupdesc;
+	char *text;
+	bool isnull;
+
+	t->notification_id = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+	t->about = (PgwBankOp) pgw_op_parse(SPI_getvalue(row, desc, 2));
+	t->says = (PgwOutcome) pgw_outcome_parse(SPI_getvalue(row, desc, 3));
+	text = SPI_getvalue(row, desc, 4);
+	t->operation_reference = text != NULL ? MemoryContextStrdup(context, text) : NULL;
+	text = SPI_getvalue(row, desc, 5);
+	t->bank_reference = text != NULL ? MemoryContextStrdup(context, text) : NULL;
+	t->amount = DatumGetInt64(SPI_getbinval(row, desc, 6, &isnull));
+	t->has_amount = !isnull;
+	text = SPI_getvalue(row, desc, 7);
+	t->currency = text != NULL ? MemoryContextStrdup(context, text) : NULL;
+}
+
+int
+pgw_store_told_changes(const pg_uuid_t *transaction_id, PgwToldChange **out)
+{
+	Oid types[] = {UUIDOID, INT4OID};
+	Datum args[] = {UUIDPGetDatum(transaction_id), Int32GetDatum(MOST_TOLD)};
+	MemoryContext context = CurrentMemoryContext;
+	int n;
+
+	pgw_store_notifications_begin();
+	if (SPI_execute_with_args(
+			"SELECT notification_id, about, says, operation_reference, bank_reference, amount,"
+			" currency FROM pgw.notifications WHERE transaction_id = $1 AND change = 'waiting'"
+			" AND about IS NOT NULL"
+			" ORDER BY next_look_at NULLS FIRST, notification_id LIMIT $2 FOR UPDATE SKIP LOCKED",
+			2, types, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for what a bank has told failed");
+	n = (int) SPI_processed;
+	*out = n > 0 ? MemoryContextAllocZero(context, n * sizeof(PgwToldChange)) : NULL;
+	for (int i = 0; i < n; i++)
+		read_told(SPI_tuptable->vals[i], context, &(*out)[i]);
+	pgw_statements_end();
+	return n;
+}
+
+bool
+pgw_store_told_failed(const pg_uuid_t *payment_id, const PgwToldChange *told)
+{
+	Oid types[] = {UUIDOID, TEXTOID, TEXTOID};
+	Datum args[] = {UUIDPGetDatum(payment_id), CStringGetTextDatum(pgw_op_name(told->about)),
+					CStringGetTextDatum(told->operation_reference)};
+	bool failed;
+
+	pgw_store_notifications_begin();
+	if (SPI_execute_with_args(
+			"SELECT FROM pgw.notifications WHERE payment_id = $1 AND change IS NOT NULL"
+			" AND says = 'declined' AND about = $2 AND operation_reference = $3 LIMIT 1",
+			3, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for what a bank has told of a failure failed");
+	failed = SPI_processed > 0;
+	pgw_statements_end();
+	return failed;
+}
+
+void
+pgw_store_change_told(const pg_uuid_t *notification_id)
+{
+	pgw_store_notification_is(notification_id, "change", "seen");
 }

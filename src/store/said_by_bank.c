@@ -80,6 +80,7 @@ read_row(HeapTuple row, TupleDesc desc, MemoryContext context, PgwEvidence *e)
 	e->amount_unreadable = SPI_getvalue(row, desc, 11)[0] == 't';
 	e->proved_twice = SPI_getvalue(row, desc, 12)[0] == 't';
 	e->time = text_at(row, desc, 13, context);
+	e->operation_reference = text_at(row, desc, 14, context);
 }
 
 int
@@ -94,7 +95,7 @@ pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out)
 	if (SPI_execute_with_args(
 			"SELECT notification_id, about, says, request_key, evidence, bank_reference, amount,"
 			" currency, bank, identity, coalesce(amounts = 'unreadable', false),"
-			" coalesce(proof = 'both', false), bank_time"
+			" coalesce(proof = 'both', false), bank_time, operation_reference"
 			" FROM pgw.notifications WHERE transaction_id = $1 AND evidence IS NOT NULL"
 			" ORDER BY evidence = 'waiting' DESC, notification_id LIMIT $2 FOR UPDATE SKIP LOCKED",
 			2, types, args, NULL, false, 0) != SPI_OK_SELECT)

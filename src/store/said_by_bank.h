@@ -24,12 +24,13 @@ typedef struct PgwEvidence
 {
 	pg_uuid_t notification_id;
 	PgwBankOp about;
-	PgwOutcome says;      /* approved or declined */
-	char *request_key;    /* of the request that it is about */
-	bool waiting;         /* not taken yet */
-	char *bank;           /* that has sent it */
-	char *identity;       /* what two deliveries of it have in common; NULL: not known */
-	char *bank_reference; /* NULL: none */
+	PgwOutcome says;           /* approved or declined */
+	char *request_key;         /* of the request that it is about */
+	bool waiting;              /* not taken yet */
+	char *bank;                /* that has sent it */
+	char *identity;            /* what two deliveries of it have in common; NULL: not known */
+	char *bank_reference;      /* of the charge; NULL: none */
+	char *operation_reference; /* of what was made of it; NULL: none */
 	bool has_amount;
 	bool amount_unreadable;
 	int64 amount;

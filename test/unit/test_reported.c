@@ -33,6 +33,86 @@ report(const PgwPaymentAmounts *s, Shown shown, bool shows_all)
 	return out;
 }
 
+/* One operation, told by a bank that can be asked nothing. */
+static void
+told(void **unused)
+{
+	static const PgwPaymentAmounts captured = {PGW_PAY_CAPTURED, 100, 100, 0, 0, 0, 0, 0, 0, 0};
+	static const PgwPaymentAmounts authorized = {PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0};
+	static const PgwPaymentAmounts declined = {PGW_PAY_DECLINED, 100, 0, 0, 0, 0, 0, 0, 0, 0};
+#define TOLD(amounts, op, is_done) \
+	.s = &amounts, .currency = "EUR", .about = op, .done = is_done, .has_amount = true, \
+	.amount = 40, .said_currency = "EUR"
+	static const struct
+	{
+		PgwToldInput in;
+		PgwToldStep want;
+	} cases[] = {
+		{{TOLD(captured, PGW_OP_REFUND, true)}, PGW_TOLD_RECORD},
+		/* told again, whoever has made it */
+		{{TOLD(captured, PGW_OP_REFUND, true), .owner = PGW_TOLD_OURS}, PGW_TOLD_SEEN},
+		{{TOLD(captured, PGW_OP_REFUND, true), .owner = PGW_TOLD_OURS, .owner_done = true},
+		 PGW_TOLD_SEEN},
+		{{TOLD(captured, PGW_OP_REFUND, true), .owner = PGW_TOLD_BANKS, .owner_done = true},
+		 PGW_TOLD_SEEN},
+		/* what cannot be of one and the same */
+		{{TOLD(captured, PGW_OP_REFUND, true), .owner = PGW_TOLD_BANKS, .owner_failed = true},
+		 PGW_TOLD_UNCLEAR},
+		{{TOLD(captured, PGW_OP_REFUND, true), .owner = PGW_TOLD_OURS, .differs = true},
+		 PGW_TOLD_UNCLEAR},
+		{{TOLD(captured, PGW_OP_REFUND, true), .owner = PGW_TOLD_ELSEWHERES, .owner_done = true},
+		 PGW_TOLD_UNCLEAR},
+		{{TOLD(captured, PGW_OP_REFUND, true), .of_other_charge = true}, PGW_TOLD_UNCLEAR},
+		/* pgw's own may be meant */
+		{{TOLD(captured, PGW_OP_REFUND, true), .own_unnamed_open = true}, PGW_TOLD_WAITS},
+		{{TOLD(captured, PGW_OP_REFUND, true), .own_unnamed_done = true}, PGW_TOLD_UNCLEAR},
+		/* failures, in whatever order */
+		{{TOLD(captured, PGW_OP_REFUND, true), .failed_too = true}, PGW_TOLD_UNCLEAR},
+		{{TOLD(captured, PGW_OP_REFUND, false)}, PGW_TOLD_SEEN},
+		{{TOLD(captured, PGW_OP_REFUND, false), .own_unnamed_open = true}, PGW_TOLD_SEEN},
+		{{TOLD(captured, PGW_OP_REFUND, false), .owner = PGW_TOLD_OURS}, PGW_TOLD_SEEN},
+		{{TOLD(captured, PGW_OP_REFUND, false), .owner = PGW_TOLD_OURS, .owner_done = true},
+		 PGW_TOLD_UNCLEAR},
+		{{TOLD(captured, PGW_OP_REFUND, false), .owner = PGW_TOLD_BANKS, .owner_done = true},
+		 PGW_TOLD_TAKE_BACK},
+		{{TOLD(captured, PGW_OP_REFUND, false), .owner = PGW_TOLD_BANKS, .owner_failed = true},
+		 PGW_TOLD_SEEN},
+		{{TOLD(captured, PGW_OP_REFUND, false), .owner = PGW_TOLD_BANKS, .owner_done = true,
+		  .differs = true},
+		 PGW_TOLD_UNCLEAR},
+		{{TOLD(captured, PGW_OP_CAPTURE, false), .owner = PGW_TOLD_BANKS, .owner_done = true},
+		 PGW_TOLD_UNCLEAR},
+		{{TOLD(authorized, PGW_OP_CAPTURE, true)}, PGW_TOLD_RECORD},
+		{{TOLD(captured, PGW_OP_CAPTURE, true)}, PGW_TOLD_UNCLEAR},
+		{{TOLD(authorized, PGW_OP_VOID, true)}, PGW_TOLD_RECORD},
+		{{TOLD(captured, PGW_OP_VOID, true)}, PGW_TOLD_UNCLEAR},
+		{{TOLD(declined, PGW_OP_REFUND, true)}, PGW_TOLD_UNCLEAR},
+	};
+	PgwPaymentAmounts open = captured;
+	PgwToldInput in = {TOLD(captured, PGW_OP_REFUND, true)};
+
+	(void) unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		if (pgw_report_told(&cases[i].in) != cases[i].want)
+			fail_msg("case %zu: %d", i, (int) pgw_report_told(&cases[i].in));
+	}
+	in.said_currency = "USD";
+	assert_int_equal(pgw_report_told(&in), PGW_TOLD_UNCLEAR);
+	in.said_currency = NULL;
+	assert_int_equal(pgw_report_told(&in), PGW_TOLD_UNCLEAR);
+	in.said_currency = "EUR";
+	in.amount = 4000; /* more than was captured: recorded as it is */
+	assert_int_equal(pgw_report_told(&in), PGW_TOLD_RECORD);
+	in.has_amount = false;
+	assert_int_equal(pgw_report_told(&in), PGW_TOLD_UNCLEAR);
+	in = (PgwToldInput){TOLD(open, PGW_OP_CAPTURE, true)};
+	open.status = PGW_PAY_AUTHORIZED;
+	open.reserved = 10;
+	assert_int_equal(pgw_report_told(&in), PGW_TOLD_WAITS);
+#undef TOLD
+}
+
 static const char *
 text(const PgwReport *r)
 {
@@ -318,7 +398,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_hand),       cmocka_unit_test(unread), cmocka_unit_test(matters),
-		cmocka_unit_test(beside_a_bank), cmocka_unit_test(left),
+		cmocka_unit_test(beside_a_bank), cmocka_unit_test(left),   cmocka_unit_test(told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -272,6 +272,8 @@ typedef enum PgwMutant
 	TAKEN_BACK_REFUNDED,   /* a capture is taken back although refunds count on it */
 	EVIDENCE_OTHER_CHARGE, /* ... or of another charge */
 	SUBJECT_UNNAMED,       /* a look-up for a change is believed of a charge that nobody here has */
+	TOLD_AGAIN,            /* what was done at the bank is recorded as often as it is told */
+	TOLD_TOO_SOON,         /* ... and though pgw's own may be meant, whose id is not known yet */
 	CAPTURE_UNCLAIMED,     /* what took the money of one charge may be named for another, too */
 	REVERSAL_APART,        /* ... and a refund's id for a reversal */
 	EVIDENCE_UNCLAIMED,    /* ... or given to a person, and its charge is anybody's */

@@ -149,10 +149,33 @@ compile_says(PgwCompile *cc, json_object *v, PgwOutcome *outcome)
 		   pgw_fault(cc, "must be approved or declined: nothing else is final");
 }
 
+/*
+ * Where the bank's own id of the operation stands: by it what was done at the bank's own pages,
+ * which has the reference of the charge, is recorded once.
+ */
+static bool
+compile_id(PgwCompile *cc, json_object *v, PgwEvidenceRule *rule)
+{
+	const PgwConnector *c = cc->connector;
+	const char *s = pgw_text_of(cc, v);
+
+	if (s == NULL || !pgw_compile_pointer(cc, s, &rule->id))
+		return false;
+	rule->has_id = true;
+	if (rule->about != PGW_OP_CAPTURE && rule->about != PGW_OP_VOID && rule->about != PGW_OP_REFUND)
+		return pgw_fault(cc, "is for capture, void and refund");
+	if (!pgw_signature_covers(&c->notifications.signature, &rule->id))
+		return pgw_fault(cc, "the signature does not cover it, so that it is anybody's word");
+	return cc->nfaults > 0 || pgw_connector_uses(c, rule->about, "transaction_ref") ||
+		   pgw_fault(
+			   cc,
+			   "the request of this operation does not hold {{transaction_ref}}, so that what pgw has asked for could not be told from what was done at the bank");
+}
+
 static bool
 compile_rule(PgwCompile *cc, json_object *v, PgwEvidenceRule *rule)
 {
-	static const char *const keys[] = {"when", "about", "outcome", NULL};
+	static const char *const keys[] = {"when", "about", "outcome", "id", NULL};
 	const PgwSignature *s = &cc->connector->notifications.signature;
 
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
@@ -163,12 +186,15 @@ compile_rule(PgwCompile *cc, json_object *v, PgwEvidenceRule *rule)
 		size_t mark;
 		bool good;
 
+		if (part == NULL && i == 3)
+			break;
 		if (part == NULL)
 			return pgw_fault_at(cc, keys[i], "missing");
 		mark = pgw_enter(cc, keys[i]);
 		good = i == 0   ? pgw_compile_conditions(cc, part, "when", &rule->when, &rule->nwhen)
 			   : i == 1 ? compile_about(cc, part, &rule->about)
-						: compile_says(cc, part, &rule->outcome);
+			   : i == 2 ? compile_says(cc, part, &rule->outcome)
+						: compile_id(cc, part, rule);
 		if (good && i == 0 && !pgw_conditions_compare(rule->when, rule->nwhen))
 			good = pgw_fault(
 				cc,

@@ -410,6 +410,8 @@ typedef struct PgwEvidenceRule
 	PgwCondition *when;
 	PgwBankOp about;    /* charge, capture, void, refund, cancel, reverse */
 	PgwOutcome outcome; /* approved: it is done; declined: it has failed */
+	bool has_id;
+	PgwPointer id; /* the bank's own id of the operation */
 } PgwEvidenceRule;
 
 /* A notification of this type may tell of what was done at the bank without pgw. */

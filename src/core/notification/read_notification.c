@@ -157,6 +157,9 @@ take_evidence(const PgwNotificationSpec *spec, const PgwAnswerBody *body, PgwNot
 		out->is_evidence = true;
 		out->about = rule->about;
 		out->says = rule->outcome;
+		if (rule->has_id)
+			pgw_said_place(body, &rule->id, out->operation_reference,
+						   sizeof(out->operation_reference));
 	}
 }
 

@@ -31,7 +31,8 @@ typedef struct PgwNotification
 	bool is_evidence;
 	PgwBankOp about;
 	PgwOutcome says;
-	PgwSaidDispute dispute; /* .steps is 0: it tells of none; else of nothing but that */
+	char operation_reference[256]; /* its id of that operation */
+	PgwSaidDispute dispute;        /* .steps is 0: it tells of none; else of nothing but that */
 	unsigned changes; /* PGW_CHANGE_...: it may tell of what was done at the bank without pgw */
 	bool other_mode;  /* of tests, and it came for real money; or the reverse; or neither */
 } PgwNotification;

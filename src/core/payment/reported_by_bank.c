@@ -8,8 +8,13 @@
  *     - A total that has become less takes back what was made at the bank, never what pgw has made;
  *       and only if the look-up is known to show all of that.
  *     - What the bank does not name, or nobody can read, is no total.
+ *     - Told of one operation by a bank that can be asked nothing, that one is recorded once, by
+ *       its id: whoever has made it, and however often and in whatever order it is told; and only
+ *       while it cannot be one of pgw's own whose id is not known yet.
  */
 #include "core/payment/reported_by_bank.h"
+
+#include <string.h>
 
 #include "core/base/mutant.h"
 #include "core/payment/shown_by_bank.h"
@@ -141,4 +146,67 @@ pgw_report_read(const PgwReportInput *in, PgwReport *out)
 	read_captured(in, out);
 	read_refunded(in, out);
 	read_voided(in, out);
+}
+
+/* ---------------------------------------------------------------- told, and not asked */
+
+static bool
+can_be_done(const PgwToldInput *in)
+{
+	switch (in->about)
+	{
+		case PGW_OP_CAPTURE:
+			return in->s->status == PGW_PAY_AUTHORIZED ||
+				   in->s->status == PGW_PAY_PARTIALLY_CAPTURED;
+		case PGW_OP_VOID:
+			return in->s->status == PGW_PAY_AUTHORIZED && captured_of(in->s) == 0;
+		case PGW_OP_REFUND:
+			return pgw_report_may_matter(in->s->status);
+		default:
+			return false;
+	}
+}
+
+static bool
+says_how_much(const PgwToldInput *in)
+{
+	return in->about == PGW_OP_VOID ||
+		   (in->has_amount && in->amount > 0 && in->amount <= MOST && in->said_currency != NULL &&
+			strcmp(in->said_currency, in->currency) == 0);
+}
+
+/* Said of what is known here already, whoever has made it. */
+static PgwToldStep
+told_of_known(const PgwToldInput *in)
+{
+	if (in->owner == PGW_TOLD_ELSEWHERES || in->differs)
+		return PGW_TOLD_UNCLEAR;
+	if (in->done)
+		return in->owner_failed ? PGW_TOLD_UNCLEAR : PGW_TOLD_SEEN;
+	if (!in->owner_done)
+		return PGW_TOLD_SEEN;
+	return in->owner == PGW_TOLD_BANKS && in->about == PGW_OP_REFUND ? PGW_TOLD_TAKE_BACK
+																	 : PGW_TOLD_UNCLEAR;
+}
+
+PgwToldStep
+pgw_report_told(const PgwToldInput *in)
+{
+	if (in->of_other_charge)
+		return PGW_TOLD_UNCLEAR;
+	if (in->owner != PGW_TOLD_NOBODYS && !PGW_MUTATED(TOLD_AGAIN))
+		return told_of_known(in);
+	if (!in->done)
+		return PGW_TOLD_SEEN;
+	if (in->lacks_id || in->failed_too || !says_how_much(in))
+		return PGW_TOLD_UNCLEAR;
+	/* pgw's own of which no id is known yet may be what is told of */
+	if (in->own_unnamed_open && !PGW_MUTATED(TOLD_TOO_SOON))
+		return PGW_TOLD_WAITS;
+	if (in->own_unnamed_done)
+		return PGW_TOLD_UNCLEAR;
+	/* pgw's own is open: it may be over, and the other not, or the reverse */
+	if (in->about != PGW_OP_REFUND && (in->s->reserved > 0 || in->s->capture_pending > 0))
+		return PGW_TOLD_WAITS;
+	return can_be_done(in) ? PGW_TOLD_RECORD : PGW_TOLD_UNCLEAR;
 }

@@ -49,4 +49,46 @@ extern bool pgw_report_change_matters(unsigned changes, PgwPaymentStatus status)
 /* May anything that a look-up shows be recorded of a payment with this status? */
 extern bool pgw_report_may_matter(PgwPaymentStatus status);
 
+/* Whose the bank's id of an operation is. */
+typedef enum PgwToldOwner
+{
+	PGW_TOLD_NOBODYS = 0,
+	PGW_TOLD_OURS,       /* pgw has made it for this payment */
+	PGW_TOLD_BANKS,      /* it was recorded as made at the bank */
+	PGW_TOLD_ELSEWHERES, /* another payment's */
+} PgwToldOwner;
+
+/* What a bank that can be asked nothing tells of one operation that no request of pgw's made. */
+typedef struct PgwToldInput
+{
+	const PgwPaymentAmounts *s; /* as they stand under the payments row's lock */
+	const char *currency;
+	PgwBankOp about; /* capture, void, refund */
+	bool done;       /* else it has failed */
+	bool failed_too; /* and has been told to have failed */
+	bool lacks_id;   /* nothing would tell it from another one */
+	bool of_other_charge;
+	PgwToldOwner owner;
+	bool owner_done; /* else open, or failed */
+	bool owner_failed;
+	bool differs; /* the owner's is of another amount or currency */
+	/* pgw's own of that kind without a known id: one is open; one of this amount is done */
+	bool own_unnamed_open;
+	bool own_unnamed_done;
+	bool has_amount;
+	int64_t amount;
+	const char *said_currency; /* NULL: none */
+} PgwToldInput;
+
+typedef enum PgwToldStep
+{
+	PGW_TOLD_SEEN = 0, /* nothing new */
+	PGW_TOLD_RECORD,
+	PGW_TOLD_TAKE_BACK, /* the refund that was recorded has failed */
+	PGW_TOLD_WAITS,     /* for what pgw has open */
+	PGW_TOLD_UNCLEAR    /* for people */
+} PgwToldStep;
+
+extern PgwToldStep pgw_report_told(const PgwToldInput *in);
+
 #endif
