@@ -75,7 +75,7 @@ pgw_build_variant() # name, compiler flags, [variant to start from, macro]
 		grep -rl --include='*.c' "$4" "$dir/tree/src" | sed 's/c$/o/' | xargs -r rm -f
 	else
 		mkdir "$dir/tree"
-		cp -a Makefile pgw.control pgw--1.0.sql src bin README.md LICENSE docs "$dir/tree"
+		cp -a Makefile pgw.control pgw--1.0.sql src README.md LICENSE docs "$dir/tree"
 		find "$dir/tree/src" -name '*.o' -delete
 	fi
 	rm -f "$dir/tree/pgw.so"
