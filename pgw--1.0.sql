@@ -1510,8 +1510,8 @@ COMMENT ON TABLE pgw.bank_states IS
 	'The worker''s circuit breakers, kept over a restart (docs/breaker.md). Not in dumps.';
 COMMENT ON COLUMN pgw.bank_states.bank IS 'The bank''s name; name@version for a version that is not the present one.';
 COMMENT ON COLUMN pgw.bank_states.operation_group IS
-	'What the breaker is for: charges (charge, authorize), captures, give_backs (void, refund, cancel) or lookups '
-	'(look-ups, ping).';
+	'What the breaker is for: charges (charge, authorize), captures, give_backs (void, refund, cancel), lookups '
+	'(look-ups, ping) or notifications (asking for those that anybody may have sent).';
 COMMENT ON COLUMN pgw.bank_states.state IS
 	'closed: it is called; open: it is left alone; half_open: one call, the probe, is under way.';
 COMMENT ON COLUMN pgw.bank_states.failures IS 'How many calls have failed in a row while it was closed.';

@@ -234,6 +234,8 @@ NOTIFICATION_UNFLUSHED:400_notifications:flushed
 UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ASKED_BELIEVED:419_asked_for:confirmed
 ANOTHER_CONFIRMED:419_asked_for:not the bank
+ID_RESPELLED:419_asked_for:written otherwise
+ASKS_WITH_LOOKUPS:419_asked_for:made up by the dozen
 UNCONFIRMED_FLOOD:419_asked_for:flood
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body
 NOTIFICATION_ORDER:404_unsigned_and_batches:several at once

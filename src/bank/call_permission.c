@@ -211,7 +211,8 @@ pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit,
 	PgwBreakerTransition transition =
 		pgw_breaker_report(&h->breakers[group], &cfg, now_ms(), permit, verdict);
 
-	if (verdict == PGW_VERDICT_SUCCESS)
+	/* what anybody can have asked for earns no retries */
+	if (verdict == PGW_VERDICT_SUCCESS && op != PGW_OP_VERIFY_NOTIFICATION)
 		pgw_budget_success(&h->budget, &budget, now_ms());
 	if (transition == PGW_BREAKER_NO_TRANSITION)
 		return;

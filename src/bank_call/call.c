@@ -400,13 +400,34 @@ tell_other_mode(const PgwCall *call)
 			  message);
 }
 
+/*
+ * Anybody can have a notification asked for, and so decides what the bank answers: it counts for
+ * the breaker of such calls alone, never for the bank's health, its key or its retries.
+ */
+static bool
+report_ask(PgwCall *call)
+{
+	if (call->op != PGW_OP_VERIFY_NOTIFICATION)
+		return false;
+	call->credentials_rejected = false;
+	return true;
+}
+
+static PgwCallVerdict
+verdict_of(const PgwCall *call, bool is_ask)
+{
+	if (call->our_fault)
+		return PGW_VERDICT_UNUSED;
+	if (is_ask)
+		return pgw_breaker_ask_verdict(call->transport, call->http_status);
+	return pgw_breaker_verdict(call->transport, call->http_status, call->answer.outcome);
+}
+
 void
 pgw_call_report(PgwCall *call)
 {
-	PgwCallVerdict verdict =
-		call->our_fault
-			? PGW_VERDICT_UNUSED
-			: pgw_breaker_verdict(call->transport, call->http_status, call->answer.outcome);
+	bool is_ask = report_ask(call);
+	PgwCallVerdict verdict = verdict_of(call, is_ask);
 
 	if (call->credentials_rejected || call->answer.other_mode)
 		verdict = PGW_VERDICT_FAILURE; /* nothing can be done there until somebody mends it */
@@ -423,7 +444,8 @@ pgw_call_report(PgwCall *call)
 		 */
 		return;
 	pgw_metrics_bank_call(call->bank->name, call->bank->livemode, call->op, call->transport,
-						  call->answer.outcome, health_of(verdict), &call->began);
+						  call->answer.outcome,
+						  is_ask ? PGW_BANK_HEALTH_UNKNOWN : health_of(verdict), &call->began);
 	if (call->credentials_rejected)
 		tell_credentials_rejected(call);
 	if (call->answer.echoed)

@@ -119,7 +119,7 @@ put_breakers(void *arg)
 		arg,
 		"SELECT 'pgw_bank_breaker_open', jsonb_build_object('livemode', b.livemode::text, 'bank', b.name, 'operations', o.operations)::text,"
 		" (coalesce(s.state, 'closed') <> 'closed')::int::float8"
-		" FROM pgw.banks b CROSS JOIN unnest('{charges,captures,give_backs,lookups}'::text[]) o (operations)"
+		" FROM pgw.banks b CROSS JOIN unnest('{charges,captures,give_backs,lookups,notifications}'::text[]) o (operations)"
 		" LEFT JOIN pgw.bank_states s ON s.bank = b.name AND s.operation_group = o.operations ORDER BY b.name, o.operations");
 }
 

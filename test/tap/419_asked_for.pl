@@ -19,7 +19,8 @@ my $bank = scripted_bank(sub {
 	return { document => \%asked } if $r->{path} eq '/asked';
 	my ($word, $ref) = $r->{path} =~ m{^/events/([a-z]+)-([0-9a-f]{32})$} or return;
 	my $n = ++$asked{"$word-$ref"};
-	return { status => 500, document => { error => 'down' } } if $word eq 'down' && $n == 1;
+	return { status => 500, document => { error => 'down' } } if $word eq 'fails' || $word eq 'down' && $n == 1;
+	return { status => 401, document => { error => 'key' } } if $word eq 'key';
 	return { status => 404, document => { error => 'none' } } unless $word =~ /^(?:paid|other|live|down)$/ || $word eq 'slow' && $n > 1;
 	return { document => { id => ($word eq 'other' ? 'paid' : $word) . "-$ref", type => 'charge.approved', ref => $ref, charge => "c-$ref", amount => 1000, currency => 'EUR', live => $word eq 'live' ? \1 : \0 } };
 });
@@ -61,6 +62,15 @@ part($node, 'confirmed', sub {
 	ok(wait_until(sub { row($event) eq 'evidence used answer f' }, 60), 'the row is one like those that are signed') or diag(row($event));
 	is(verdict_of({ id => $event }), 'repeated 200', 'the same again');
 	is(join(' ', asked($event), counted('accepted')), '1 1', 'and it was asked for once');
+});
+
+part($node, 'written otherwise', sub {
+	my $event = 'paid-' . submit('w');
+	is(verdict_of({ id => $event }), 'to_confirm 200', 'it comes');
+	ok(wait_until(sub { row($event) eq 'evidence used answer f' }, 60), 'and is taken') or diag(row($event));
+	my $again = encode_json({ id => $event }) =~ s/paid/\\u0070\\u0061id/r;
+	is(sql("SELECT verdict || ' ' || http_status FROM pgw.receive_notification('asked', '{}', convert_to('$again', 'UTF8'))"), 'repeated 200', 'the same id, with other letters of JSON: the same one');
+	is(sql("SELECT count(*) FROM pgw.notifications WHERE event_id = '$event'"), 1, 'that has one row');
 });
 
 part($node, 'not the bank', sub {
@@ -116,6 +126,20 @@ part($node, 'flood', sub {
 	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'made-%'");
 	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'when there is room');
 	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'it is asked for');
+});
+# Its breaker stays open: the last part that asks.
+part($node, 'made up by the dozen', sub {
+	my $open = "SELECT coalesce(string_agg(operation_group, ' '), '') FROM pgw.bank_states WHERE bank = 'asked' AND operation_group <> 'charges' AND state <> 'closed'";
+	$node->append_conf('postgresql.conf', 'pgw.breaker_failures = 2');
+	$node->reload;
+	ok(wait_until(sub { sql('SHOW pgw.breaker_failures') == 2 }, 60), 'two failures in a row are enough');
+	is(verdict_of({ id => "key-$_" . 'f' x 31 }), 'to_confirm 200', "an id that the bank refuses with 401, $_") for 1 .. 4;
+	ok(wait_until(sub { asked('key-4' . 'f' x 31) >= 1 }, 60), 'it is asked for all of them');
+	is(verdict_of({ id => "fails-$_" . 'f' x 31 }), 'to_confirm 200', "one that it stumbles over, $_") for 1 .. 4;
+	ok(wait_until(sub { sql($open) ne '' }, 60), 'it is left alone');
+	is(sql($open), 'notifications', 'with such questions, and with no other');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'breaker_open' AND message ~ 'notifications'") == 1 }, 60), 'there is an alert');
+	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'credentials_rejected'"), 0, 'and none that the key is wrong');
 });
 is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'sound');
 

@@ -155,7 +155,7 @@ groups(void **state)
 		[PGW_OP_LOOKUP_REFUND] = PGW_BREAKER_LOOKUPS,
 		[PGW_OP_REVERSE] = PGW_BREAKER_GIVE_BACKS,
 		[PGW_OP_PING] = PGW_BREAKER_LOOKUPS,
-		[PGW_OP_VERIFY_NOTIFICATION] = PGW_BREAKER_LOOKUPS,
+		[PGW_OP_VERIFY_NOTIFICATION] = PGW_BREAKER_NOTIFICATIONS,
 	};
 
 	for (int op = 0; op < PGW_NOPS; op++)
@@ -164,6 +164,15 @@ groups(void **state)
 	assert_string_equal(pgw_breaker_group_name(PGW_BREAKER_CAPTURES), "captures");
 	assert_string_equal(pgw_breaker_group_name(PGW_BREAKER_GIVE_BACKS), "give_backs");
 	assert_string_equal(pgw_breaker_group_name(PGW_BREAKER_LOOKUPS), "lookups");
+	assert_string_equal(pgw_breaker_group_name(PGW_BREAKER_NOTIFICATIONS), "notifications");
+	/* of an id that somebody has made up the bank may say anything */
+	for (int status = 200; status < 600; status++)
+		assert_int_equal(pgw_breaker_ask_verdict(PGW_TRANSPORT_ANSWERED, status),
+						 status >= 500   ? PGW_VERDICT_FAILURE
+						 : status == 429 ? PGW_VERDICT_NEUTRAL
+										 : PGW_VERDICT_SUCCESS);
+	assert_int_equal(pgw_breaker_ask_verdict(PGW_TRANSPORT_MAYBE_SENT, 200), PGW_VERDICT_FAILURE);
+	assert_int_equal(pgw_breaker_ask_verdict(PGW_TRANSPORT_NEVER_SENT, 0), PGW_VERDICT_FAILURE);
 	assert_string_equal(pgw_breaker_state_name(PGW_BREAKER_CLOSED), "closed");
 	assert_string_equal(pgw_breaker_state_name(PGW_BREAKER_OPEN), "open");
 	assert_string_equal(pgw_breaker_state_name(PGW_BREAKER_HALF_OPEN), "half_open");

@@ -816,6 +816,7 @@ test_asked(void **state)
 	PgwConnectorError err;
 	PgwConnector *c = compile(spec, &err);
 	PgwNotification said;
+	char identity[65];
 
 	(void) state;
 	if (c == NULL)
@@ -828,6 +829,17 @@ test_asked(void **state)
 	assert_int_equal(strlen(j[0].said.identity), 64);
 	assert_string_equal(j[0].said.bank_reference, "");
 	assert_string_equal(j[0].said.type, "");
+	/* however its id is written, it is the same one; another one is not */
+	memcpy(identity, j[0].said.identity, sizeof(identity));
+	judge(spec, "{\"id\": \"\\u0065vt\\u005F1\", \"livemode\": true}", true, j);
+	assert_string_equal(j[0].said.event_id, "evt_1");
+	assert_string_equal(j[0].said.identity, identity);
+	judge(spec, "{\"id\": \"evt_12\", \"livemode\": true}", true, j);
+	assert_string_not_equal(j[0].said.identity, identity);
+	judge(spec, "{\"id\": 123, \"livemode\": true}", true, j);
+	memcpy(identity, j[0].said.identity, sizeof(identity));
+	judge(spec, "{\"id\": \"123\", \"livemode\": true}", true, j);
+	assert_string_equal(j[0].said.identity, identity);
 	judge(spec, "{\"id\": \"\", \"livemode\": true}", true, j);
 	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
 	judge(spec, "{\"type\": \"paid\", \"livemode\": true}", true, j);

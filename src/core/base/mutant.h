@@ -280,6 +280,8 @@ typedef enum PgwMutant
 	LOGIN_SUPPOSED,        /* a second proof is believed that nobody has given */
 	UNKNOWN_FORGOTTEN,     /* of an unknown payment: it is never looked at again */
 	ASKED_BELIEVED,        /* what is to be asked for is taken as it came */
+	ID_RESPELLED,          /* ... and is another one where its id is written otherwise */
+	ASKS_WITH_LOOKUPS,     /* ... and failing to ask for it holds up look-ups */
 	UNCONFIRMED_FLOOD,     /* ... and whoever makes them up fills the table */
 	ANOTHER_CONFIRMED,     /* ... or by an answer that shows another */
 	UNSIGNED_TAKEN,        /* what nobody has signed is taken as if it were */

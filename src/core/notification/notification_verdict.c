@@ -91,6 +91,12 @@ pgw_notification_keep_id(PgwNotification *said)
 	memcpy(kept.digest, said->digest, sizeof(kept.digest));
 	memcpy(kept.identity, said->identity, sizeof(kept.identity));
 	memcpy(kept.event_id, said->event_id, sizeof(kept.event_id));
+	/*
+	 * JSON can write one id in many ways, and nobody has signed which: by what it was asked for is
+	 * what it is, or one notification could be sent again as any number of others.
+	 */
+	if (!PGW_MUTATED(ID_RESPELLED))
+		pgw_notification_identity_is(&kept, kept.event_id);
 	*said = kept;
 }
 

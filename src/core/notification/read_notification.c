@@ -73,6 +73,12 @@ put_part(const PgwAnswerBody *body, const PgwPointer *place, PgwBuf *parts, char
 	return true;
 }
 
+void
+pgw_notification_identity_is(PgwNotification *said, const char *id)
+{
+	digest(id, strlen(id), said->identity);
+}
+
 /* All of its parts, or nothing: with one missing, two different ones would be the same. */
 static void
 take_identity(const PgwNotificationSpec *spec, const PgwArrived *n, const PgwAnswerBody *body,

@@ -44,6 +44,9 @@ typedef struct PgwNotification
 extern void pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 								  PgwNotification *out);
 
+/* Its identity is this text alone, however it was written in what came. */
+extern void pgw_notification_identity_is(PgwNotification *said, const char *id);
+
 /* Does the body say that it is of the other mode? */
 extern bool pgw_notification_other_mode(const PgwConnector *c, const PgwArrived *n, bool livemode);
 

@@ -37,8 +37,10 @@ pgw_breaker_group(PgwBankOp op)
 		case PGW_OP_LOOKUP_CHARGE:
 		case PGW_OP_LOOKUP_REFUND:
 		case PGW_OP_PING:
-		case PGW_OP_VERIFY_NOTIFICATION:
 			return PGW_BREAKER_LOOKUPS;
+		case PGW_OP_VERIFY_NOTIFICATION:
+			/* anybody can make such calls fail, and is to hold up nothing by it */
+			return PGW_MUTATED(ASKS_WITH_LOOKUPS) ? PGW_BREAKER_LOOKUPS : PGW_BREAKER_NOTIFICATIONS;
 		case PGW_OP_CHARGE:
 		case PGW_OP_AUTHORIZE:
 		case PGW_NOPS:
@@ -50,7 +52,8 @@ pgw_breaker_group(PgwBankOp op)
 const char *
 pgw_breaker_group_name(PgwBreakerGroup group)
 {
-	static const char *const names[] = {"charges", "captures", "give_backs", "lookups"};
+	static const char *const names[] = {"charges", "captures", "give_backs", "lookups",
+										"notifications"};
 
 	return names[group];
 }
@@ -84,6 +87,14 @@ pgw_breaker_verdict(PgwTransport transport, long http_status, PgwOutcome outcome
 			break;
 	}
 	return http_status == 429 ? PGW_VERDICT_NEUTRAL : PGW_VERDICT_FAILURE;
+}
+
+PgwCallVerdict
+pgw_breaker_ask_verdict(PgwTransport transport, long http_status)
+{
+	if (transport != PGW_TRANSPORT_ANSWERED || http_status >= 500)
+		return PGW_VERDICT_FAILURE;
+	return http_status == 429 ? PGW_VERDICT_NEUTRAL : PGW_VERDICT_SUCCESS;
 }
 
 static int64_t

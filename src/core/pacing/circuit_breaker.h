@@ -40,8 +40,9 @@ typedef enum PgwBreakerGroup
 {
 	PGW_BREAKER_CHARGES = 0, /* charge, authorize */
 	PGW_BREAKER_CAPTURES,
-	PGW_BREAKER_GIVE_BACKS, /* void, refund, cancel */
-	PGW_BREAKER_LOOKUPS,    /* look-ups, ping */
+	PGW_BREAKER_GIVE_BACKS,    /* void, refund, cancel */
+	PGW_BREAKER_LOOKUPS,       /* look-ups, ping */
+	PGW_BREAKER_NOTIFICATIONS, /* asking for what anybody may have sent */
 	PGW_BREAKER_NGROUPS
 } PgwBreakerGroup;
 
@@ -71,6 +72,12 @@ typedef enum PgwCallVerdict
 /* outcome counts with PGW_TRANSPORT_ANSWERED only. */
 extern PgwCallVerdict pgw_breaker_verdict(PgwTransport transport, long http_status,
 										  PgwOutcome outcome);
+
+/*
+ * ... of asking for a notification: whatever the bank says to an id that somebody has made up, it
+ * does its work.
+ */
+extern PgwCallVerdict pgw_breaker_ask_verdict(PgwTransport transport, long http_status);
 
 /* The n-th opening in a row waits cooldown_ms * 2^(n-1), doubled at most this often. */
 #define PGW_BREAKER_MAX_DOUBLINGS 2
