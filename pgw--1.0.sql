@@ -3425,7 +3425,7 @@ BEGIN
 		RAISE EXCEPTION 'invalid arguments of pgw.global_views()' USING ERRCODE = 'PW400', DETAIL = '[' || faults || ']',
 			HINT = 'CREATE EXTENSION postgres_fdw, and a server and user mappings for each shard. See docs/scaling.md.';
 	END IF;
-	IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'pgw_all' AND n.nspowner <> current_user::regrole) THEN
+	IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'pgw_all' AND pg_get_userbyid(n.nspowner) <> current_user) THEN
 		RAISE EXCEPTION 'schema pgw_all is another role''s' USING ERRCODE = 'PW422',
 			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}',
 			HINT = 'Call it as the role that has made it; if that was not yours, drop it first: its owner decides what the views show.';

@@ -15,11 +15,11 @@ CREATE TABLE routing.slots (
 );
 
 -- As pgw.slot_of() and pgw.slot_of_id().
-CREATE FUNCTION routing.slot_of(request_id text) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE FUNCTION routing.slot_of(request_id text) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE WHEN named < 1024 THEN named ELSE (get_byte(hash, 0) << 2) | (get_byte(hash, 1) >> 6) END
 	FROM (SELECT substring(request_id FROM '^s(0|[1-9][0-9]{0,3})\..')::int, sha256(convert_to(request_id, 'UTF8'))) x (named, hash)
 $$;
-CREATE FUNCTION routing.slot_of(payment_id uuid) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE FUNCTION routing.slot_of(payment_id uuid) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT ((get_byte(b, 8) & 63) << 4) | (get_byte(b, 9) >> 4) FROM uuid_send(payment_id) b
 $$;
 
@@ -35,7 +35,9 @@ BEGIN
 	END IF;
 	RETURN dsn;
 END $$;
-CREATE FUNCTION routing.dsn_of(request_id text) RETURNS text LANGUAGE sql STABLE AS 'SELECT routing.dsn_of_slot(routing.slot_of(request_id))';
-CREATE FUNCTION routing.dsn_of(payment_id uuid) RETURNS text LANGUAGE sql STABLE AS 'SELECT routing.dsn_of_slot(routing.slot_of(payment_id))';
+CREATE FUNCTION routing.dsn_of(request_id text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS 'SELECT routing.dsn_of_slot(routing.slot_of(request_id))';
+CREATE FUNCTION routing.dsn_of(payment_id uuid) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS 'SELECT routing.dsn_of_slot(routing.slot_of(payment_id))';
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA routing FROM PUBLIC;
 RESET ROLE;

@@ -4,6 +4,7 @@
 --   psql -XAtq -d SHARD -v functions='shop.pay:request_id pgw.get_payment:payment_id' -f wrappers.sql | psql -X -v ON_ERROR_STOP=1 -d ROUTER
 --
 -- Whoever calls them needs USAGE of their schema and EXECUTE, which nobody is given here.
+-- They run as the role routing, with a search_path of their own: nothing of a caller's schemas is run. Each is there with its rights, or not at all.
 -- Arguments go to the shard as parameters of the protocol, never as text of a statement. Enums of the shard are text at the router.
 WITH wanted AS (
 	SELECT f.oid, f.pronamespace::regnamespace AS schema, f.proname, f.proargnames, f.proallargtypes, f.proargmodes, f.prorettype, w[2] AS by,
@@ -22,8 +23,9 @@ WITH wanted AS (
 	SELECT r.oid, format('TABLE (%s)', string_agg(format('%I %s', name, CASE typtype WHEN 'e' THEN 'text' ELSE format_type(type, NULL) END), ', ' ORDER BY n)) AS list
 	FROM results r JOIN pg_type t ON t.oid = type GROUP BY r.oid
 )
-SELECT format($f$SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS %1$s; RESET client_min_messages;
-CREATE OR REPLACE FUNCTION %1$s.%2$I(%3$s) RETURNS %4$s LANGUAGE plproxy SECURITY DEFINER AS $plproxy$ CONNECT routing.dsn_of(%5$I); $plproxy$;
+SELECT format($f$BEGIN; SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS %1$s; RESET client_min_messages;
+CREATE OR REPLACE FUNCTION %1$s.%2$I(%3$s) RETURNS %4$s LANGUAGE plproxy SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $plproxy$ CONNECT routing.dsn_of(%5$I); $plproxy$;
 ALTER FUNCTION %1$s.%2$I OWNER TO routing;
-REVOKE EXECUTE ON FUNCTION %1$s.%2$I FROM PUBLIC;$f$, schema, proname, a.list, coalesce(r.list, format_type(prorettype, NULL)), by)
+REVOKE EXECUTE ON FUNCTION %1$s.%2$I FROM PUBLIC; COMMIT;$f$, schema, proname, a.list, coalesce(r.list, format_type(prorettype, NULL)), by)
 FROM wanted w JOIN arguments a USING (oid) LEFT JOIN returned r USING (oid);

@@ -50,8 +50,11 @@ pgw_version_advice(const char *script)
 bool
 pgw_serves_database(char **script)
 {
-	Oid payments = pgw_relation_or_none("payments");
+	Oid payments;
 
+	/* also in a transaction that has all its locks already, and takes in nothing by locking */
+	AcceptInvalidationMessages();
+	payments = pgw_relation_or_none("payments");
 	*script = NULL;
 	if (OidIsValid(payments) && served.relid == payments)
 		return true;

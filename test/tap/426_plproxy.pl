@@ -65,6 +65,11 @@ part($a, 'misrouted', sub {
 	is($pay->('s20.lost'), 'captured||f', 'the map is mended: the same session is served');
 	$router->safe_psql('postgres', 'CREATE ROLE customer LOGIN');
 	$refused->("SET ROLE customer; $_", qr/42501/, "who was given nothing: $_") for "SELECT shop.pay('s17.first', 'a book', 4990, 'EUR', 'tok_ok')", "SELECT routing.dsn_of('x')", 'SELECT * FROM routing.shards';
+	# a caller's own function in the place of one of the server's
+	$router->safe_psql('postgres', q(CREATE SCHEMA customer AUTHORIZATION customer; GRANT USAGE ON SCHEMA customer TO PUBLIC; GRANT USAGE ON SCHEMA shop TO customer;
+		SELECT format('GRANT EXECUTE ON FUNCTION %s TO customer', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'shop'::regnamespace \gexec
+		SET ROLE customer; CREATE FUNCTION customer.sha256(bytea) RETURNS bytea LANGUAGE plpgsql AS $$BEGIN RAISE 'planted, as %', current_user; END$$));
+	is($router->safe_psql('postgres', "SET ROLE customer; SET search_path = customer, pg_catalog; SELECT status FROM shop.pay('of a customer', 'a book', 4990, 'EUR', 'tok_ok')"), 'captured', 'a planted function is not run by the router');
 });
 
 # The parameters of the protocol that a router gets stay parameters on the way to the shard, also through a pgbouncer.

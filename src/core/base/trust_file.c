@@ -22,5 +22,6 @@ pgw_trust_file_fits(const char *path)
 	struct stat st;
 
 	return stat(path, &st) == 0 &&
-		   ((S_ISREG(st.st_mode) && st.st_size <= LARGEST) || PGW_MUTATED(TRUST_FILE));
+		   ((S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size <= LARGEST) ||
+			PGW_MUTATED(TRUST_FILE));
 }
