@@ -283,7 +283,6 @@ ask(Turn *t, const PgwUnconfirmed *what, bool *made)
 	{
 		call->ask = MemoryContextAllocZero(TopMemoryContext, sizeof(PgwAsk));
 		call->ask->what = *what;
-		pgw_lanes_begin(&call->place, bank->name, false);
 		*made = true;
 		return TimestampTzPlusMilliseconds(t->now, bank->request_timeout_ms + CLAIM_FOR_MS);
 	}

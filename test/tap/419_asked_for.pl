@@ -34,7 +34,7 @@ add_dialect($node, $bank, 'asked', {
 	notifications => { signature => { scheme => 'ask' }, identity => '/id', type => '/type',
 		fields => { reference => '/ref', bank_reference => '/charge', amount => '/amount', currency => '/currency', livemode => '/live' },
 		evidence => [ { when => { '/type' => 'charge.approved' }, about => 'charge', outcome => 'approved' }, { when => { '/type' => 'charge.declined' }, about => 'charge', outcome => 'declined' } ] } },
-	livemode => 'false', request_timeout => '2s');
+	livemode => 'false', request_timeout => '2s', max_in_flight => 3);    # few places: a question that kept its own would stop the bank's payments
 
 sub reference { return sql("SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
 sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
