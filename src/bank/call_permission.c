@@ -1,9 +1,10 @@
 /*
  * call_permission.c - whether a bank may be called now: circuit breakers and retry budgets
  *
- * Owns: pgw.breaker_failures, pgw.breaker_cooldown, pgw.retry_budget; in the worker, one breaker
- * per bank and group of operations and one budget per bank.  The rules are
- * core/pacing/circuit_breaker.c's and core/pacing/retry_budget.c's.
+ * Owns: pgw.breaker_failures, pgw.breaker_cooldown, pgw.retry_budget, pgw.bank_shards; in the
+ * worker, one breaker per bank and group of operations and one budget per bank.  The rules are
+ * core/pacing's: circuit_breaker.c, retry_budget.c, and bank_share.c for what of it is this
+ * shard's.
  *
  * Breakers are saved (pgw.bank_states) whenever they open or close, so that a restart does not
  * storm a bank that is down.  Budgets are not. A bank as it was (one version of it) has breakers of
@@ -25,6 +26,7 @@
 #include "bank/breaker_states.h"
 #include "bank/call_permission.h"
 #include "base/clock.h"
+#include "core/pacing/bank_share.h"
 #include "core/pacing/retry_budget.h"
 #include "observe/alerts.h"
 
@@ -44,6 +46,7 @@ typedef struct BankHealth
 static int breaker_failures = 5;
 static int breaker_cooldown = 30;
 static int retry_budget = 10;
+static int bank_shards = 1;
 
 static HTAB *banks = NULL;
 
@@ -61,6 +64,23 @@ pgw_bank_health_init(void)
 		"pgw.retry_budget",
 		"Retries that a bank may get, in percent of its recent successes; one a second comes on top.",
 		NULL, &retry_budget, 10, 0, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.bank_shards",
+		"How many shards share the banks: each has its part of max_in_flight, of retries, and of the "
+		"failures that open a breaker.",
+		NULL, &bank_shards, 1, 1, PGW_BANK_SHARDS_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+int
+pgw_bank_shards(void)
+{
+	return bank_shards;
+}
+
+int
+pgw_bank_share(int max_in_flight)
+{
+	return pgw_bank_share_in_flight(max_in_flight, bank_shards);
 }
 
 static int64
@@ -76,6 +96,7 @@ budget_config(PgwRetryKind kind)
 
 	c.success_percent = retry_budget;
 	c.leave = pgw_retry_leaves(kind);
+	c.shards = bank_shards;
 	if (kind == PGW_RETRY_NOTIFIED)
 		c.per_second = PGW_BUDGET_NOTIFIED_PER_SECOND;
 	return c;
@@ -85,7 +106,7 @@ static PgwBreakerConfig
 breaker_config(const char *bank)
 {
 	const PgwBank *b = pgw_config_bank(bank);
-	PgwBreakerConfig c = {.failures = breaker_failures,
+	PgwBreakerConfig c = {.failures = pgw_bank_share_failures(breaker_failures, bank_shards),
 						  .cooldown_ms = (int64) breaker_cooldown * 1000};
 
 	c.probe_timeout_ms =
@@ -189,7 +210,7 @@ tell(const char *bank, PgwBreakerGroup group, PgwBreakerTransition transition, c
 	{
 		snprintf(message, sizeof(message),
 				 "bank \"%s\" is left alone for %d s: %d failures in a row (%s)", bank,
-				 breaker_cooldown, breaker_failures, pgw_breaker_group_name(group));
+				 breaker_cooldown, breaker_config(bank).failures, pgw_breaker_group_name(group));
 		pgw_alert("breaker_open", subject, bank, NULL, NULL, message);
 	}
 	else if (transition == PGW_BREAKER_CLOSED_AGAIN)

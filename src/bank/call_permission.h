@@ -26,6 +26,12 @@ extern bool pgw_bank_allows(const char *bank, PgwBankOp op, PgwRetryKind kind,
 /* Would an open breaker refuse the call? Takes neither token nor permit. */
 extern bool pgw_bank_is_shut(const char *bank, PgwBankOp op);
 
+/* How many shards share the banks (pgw.bank_shards), this one counted. */
+extern int pgw_bank_shards(void);
+
+/* This shard's part of what a bank may have under way at once (pgw.bank_shards). */
+extern int pgw_bank_share(int max_in_flight);
+
 /* Report the result of a call that was made with this permit. */
 extern void pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit,
 							PgwCallVerdict verdict);

@@ -171,7 +171,7 @@ has_room(PgwBankLanes *l, PgwLane lane)
 						 .charges_held = l->charges_held,
 						 .in_flight = l->in_flight,
 						 .charges_in_flight = l->charges_in_flight,
-						 .max_in_flight = l->max_in_flight,
+						 .max_in_flight = pgw_bank_share(l->max_in_flight),
 						 .alone = pgw_config_one_bank()};
 	return pgw_bank_load_allows(&load, lane) && !left_alone(l, lane);
 }

@@ -7,6 +7,7 @@
 
 #include "utils/builtins.h"
 
+#include "bank/call_permission.h"
 #include "operator_api/health_shard.h"
 #include "shard/home_slots.h"
 #include "shard/shard_name.h"
@@ -49,6 +50,7 @@ pgw_health_check_shard(PgwHealthReport *r)
 	pgw_health_detail(r, "shard_name", pgw_shard_name());
 	pgw_health_detail_bool(r, "name_ignored", pgw_shard_name_ignored());
 	pgw_health_detail_bool(r, "sharded", in_use);
+	pgw_health_detail_number(r, "bank_shards", pgw_bank_shards());
 	if (in_use)
 	{
 		put_slots(r);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "cmocka_names.h"
+#include "core/pacing/bank_share.h"
 #include "core/pacing/retry_budget.h"
 #include "core/pacing/retry_delay.h"
 #include "random.h"
@@ -382,14 +383,18 @@ budget_properties(void **state)
 		PgwBudget b;
 		int64_t now;
 		int64_t allowed;
+		int64_t n;
 
 		seed = 1000 + round;
 		cfg.success_percent = (int) (next_random() % 101);
 		cfg.per_second = 1 + (int) (next_random() % 50);
 		cfg.leave = (int) (round % 2);
+		cfg.shards = round % 3 == 0 ? 1 + (int) (next_random() % 64) : round % 3 - 1;
+		n = cfg.shards > 1 ? cfg.shards : 1;
 		now = any_number() / 4;
 		pgw_budget_init(&b, &cfg, now);
-		allowed = b.granted + b.earned;
+		/* in parts of a thousandth of a token, one of which each shard has */
+		allowed = (b.granted + b.earned) * n;
 		for (int step = 0; step < 1000; step++)
 		{
 			int64_t pause;
@@ -404,20 +409,22 @@ budget_properties(void **state)
 					break;
 				case 1:
 					pgw_budget_success(&b, &cfg, now);
-					allowed += cfg.success_percent * 10;
+					allowed += cfg.success_percent * 10 * n;
 					break;
 				default:
 					if (pgw_budget_take(&b, &cfg, now))
-						allowed -= 1000;
+						allowed -= 1000 * n;
 					break;
 			}
-			assert_true(b.granted >= 0 && b.granted <= cfg.per_second * PGW_BUDGET_BURST_S * 1000);
+			assert_true(
+				b.granted >= 0 &&
+				(b.granted <= cfg.per_second * PGW_BUDGET_BURST_S * 1000 / n || b.granted <= 2000));
 			assert_true(b.earned >= 0 && b.earned <= PGW_BUDGET_EARNED_LIMIT * 1000);
-			assert_true(allowed >= b.granted + b.earned);
+			assert_true(allowed >= (b.granted + b.earned) * n);
 
 			copy = b;
 			pause = pgw_budget_wait_ms(&copy, &cfg, now);
-			assert_true(pause >= 0 && pause <= 1000);
+			assert_true(pause >= 0 && pause <= 1000 * n);
 			assert_true(pause == 0 || !pgw_budget_take(&copy, &cfg, now));
 			assert_true(pgw_budget_take(&copy, &cfg, now + pause));
 
@@ -428,15 +435,55 @@ budget_properties(void **state)
 			if (next_random() % 50 == 0)
 			{
 				pgw_budget_wait_ms(&b, &cfg, now);
-				allowed = b.granted + b.earned;
+				allowed = (b.granted + b.earned) * n + (now - b.granted_at) * cfg.per_second;
 				if (next_random() % 4 == 0)
 				{
+					int64_t before = b.granted + b.earned;
+
 					now -= (int64_t) (next_random() % (uint64_t) DAY);
 					pgw_budget_wait_ms(&b, &cfg, now);
-					assert_int_equal(b.granted + b.earned, allowed);
+					assert_int_equal(b.granted + b.earned, before);
 				}
 			}
 		}
+	}
+}
+
+/* Shards together get what one would, and none gets nothing. */
+static void
+shares_of_a_bank(void **state)
+{
+	static const struct
+	{
+		int limit;
+		int shards;
+		int in_flight;
+		int failures;
+	} cases[] = {
+		{1000, 0, 1000, 1000}, {1000, 1, 1000, 1000}, {1000, 3, 333, 334}, {5, 2, 2, 3},
+		{5, 4, 1, 2},          {5, 1024, 1, 2},       {2, 2, 1, 2},        {1, 8, 1, 1},
+		{10, INT_MAX, 1, 2},   {0, 4, 0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		assert_int_equal(pgw_bank_share_in_flight(cases[i].limit, cases[i].shards),
+						 cases[i].in_flight);
+		assert_int_equal(pgw_bank_share_failures(cases[i].limit, cases[i].shards),
+						 cases[i].failures);
+	}
+	/* in an hour in which nothing succeeds: 3600 retries, and the first ones */
+	for (int shards = 1; shards <= 16; shards *= 2)
+	{
+		PgwBudgetConfig cfg = PGW_BUDGET_DEFAULT;
+		PgwBudget b;
+		int taken = 0;
+
+		cfg.shards = shards;
+		pgw_budget_init(&b, &cfg, 0);
+		for (int64_t now = 0; now <= 3600 * 1000; now += 7)
+			taken += pgw_budget_take(&b, &cfg, now);
+		assert_int_in_range(taken * shards, 3600, 3600 + (shards > 5 ? 3 * shards : 10 + shards));
 	}
 }
 
@@ -534,21 +581,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(retry_doubles),
-		cmocka_unit_test(retry_after_is_kept),
-		cmocka_unit_test(watch_quadruples),
-		cmocka_unit_test(extremes),
-		cmocka_unit_test(retry_properties),
-		cmocka_unit_test(watch_properties),
-		cmocka_unit_test(jitter_spreads),
-		cmocka_unit_test(budget_of_time),
-		cmocka_unit_test(budget_of_successes),
-		cmocka_unit_test(budget_out_of_range),
-		cmocka_unit_test(budget_in_an_outage),
-		cmocka_unit_test(budget_when_the_clock_jumps),
-		cmocka_unit_test(budget_properties),
-		cmocka_unit_test(what_takes_a_token),
-		cmocka_unit_test(a_look_and_what_it_allows),
+		cmocka_unit_test(retry_doubles),       cmocka_unit_test(retry_after_is_kept),
+		cmocka_unit_test(watch_quadruples),    cmocka_unit_test(extremes),
+		cmocka_unit_test(retry_properties),    cmocka_unit_test(watch_properties),
+		cmocka_unit_test(jitter_spreads),      cmocka_unit_test(budget_of_time),
+		cmocka_unit_test(budget_of_successes), cmocka_unit_test(budget_out_of_range),
+		cmocka_unit_test(budget_in_an_outage), cmocka_unit_test(budget_when_the_clock_jumps),
+		cmocka_unit_test(budget_properties),   cmocka_unit_test(shares_of_a_bank),
+		cmocka_unit_test(what_takes_a_token),  cmocka_unit_test(a_look_and_what_it_allows),
 		cmocka_unit_test(the_last_token),
 	};
 

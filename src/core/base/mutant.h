@@ -61,6 +61,7 @@ typedef enum PgwMutant
 	HOME_AGAIN,         /* ... that have gone since they came */
 	MOVE_HELD,          /* a slot is released while callers act for it */
 	PREPARED_CHANGE,    /* nobody is told of a changed configuration by COMMIT PREPARED */
+	SHARD_SHARE,        /* each shard takes all that the bank takes of one */
 	ADOPT_HERE,         /* slots are adopted by whatever database has their row */
 	HOME_WORKER,        /* attempts of slots that are elsewhere are worked on */
 	RESTORED_PAUSE,     /* attempts of another cluster or database are worked on */

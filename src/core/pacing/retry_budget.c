@@ -8,13 +8,15 @@
  *       PGW_BUDGET_EARNED_LIMIT tokens.
  *     - Time adds to granted only, by no more than has passed; a clock that goes backwards adds
  *       nothing and takes nothing.
- *     - There is a token again within one second, whatever happened before; and one more, for
- *       those that leave one, within another.
+ *     - There is a token again within one second (where shards share the bank: as many seconds as
+ *       there are), whatever happened before; and one more, for those that leave one, within
+ *       another.
  */
 #include "core/pacing/retry_budget.h"
 
 #include "core/base/clamp.h"
 #include "core/base/mutant.h"
+#include "core/pacing/bank_share.h"
 
 #define TOKEN 1000
 
@@ -26,9 +28,18 @@ rate(const PgwBudgetConfig *cfg)
 }
 
 static int64_t
+shards(const PgwBudgetConfig *cfg)
+{
+	return PGW_MUTATED(SHARD_SHARE) ? 1 : pgw_clamp(cfg->shards, 1, PGW_BANK_SHARDS_MAX);
+}
+
+/* Two at least, or those that leave one would never go. */
+static int64_t
 granted_limit(const PgwBudgetConfig *cfg)
 {
-	return rate(cfg) * PGW_BUDGET_BURST_S * TOKEN;
+	int64_t limit = rate(cfg) * PGW_BUDGET_BURST_S * TOKEN / shards(cfg);
+
+	return limit > 2 * TOKEN ? limit : 2 * TOKEN;
 }
 
 /* now >= then; the difference of any two times fits an unsigned number. */
@@ -41,6 +52,7 @@ elapsed(int64_t then, int64_t now)
 static void
 advance(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now)
 {
+	uint64_t n = (uint64_t) shards(cfg);
 	uint64_t passed;
 	uint64_t halvings;
 
@@ -49,8 +61,9 @@ advance(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now)
 	if (now < b->halved_at)
 		b->halved_at = now;
 
-	passed = elapsed(b->granted_at, now);
-	b->granted_at = now;
+	/* a millisecond is this shard's once there was one for each */
+	passed = elapsed(b->granted_at, now) / n;
+	b->granted_at = now - (int64_t) (elapsed(b->granted_at, now) % n);
 	if (passed > PGW_BUDGET_BURST_S * 1000)
 		passed = PGW_BUDGET_BURST_S * 1000;
 	b->granted = pgw_clamp(b->granted + (int64_t) passed * rate(cfg), 0, granted_limit(cfg));
@@ -135,5 +148,6 @@ pgw_budget_wait_ms(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
 		return 0;
 
 	/* What is earned may be gone by then, so it does not shorten the wait. */
-	return (needed - b->granted + rate(cfg) - 1) / rate(cfg);
+	return (needed - b->granted + rate(cfg) - 1) / rate(cfg) * shards(cfg) -
+		   (now_ms - b->granted_at);
 }

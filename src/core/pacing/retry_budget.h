@@ -4,7 +4,8 @@
  * One bucket per bank.  First tries are never counted; a retry takes one token.  What is a retry
  * says pgw_retry_kind().  Tokens come from two sources:
  *
- *     time		per_second, kept for at most PGW_BUDGET_BURST_S seconds' worth
+ *     time		per_second, kept for at most PGW_BUDGET_BURST_S seconds' worth; of that the part
+ *				of one shard, but always two tokens
  *     successes	success_percent of a token for each success, halved every
  * PGW_BUDGET_HALF_LIFE_MS, so that only recent ones count
  *
@@ -31,6 +32,8 @@ typedef struct PgwBudgetConfig
 	int per_second;      /* 1 .. 10000; never 0, or retries could stop for ever */
 	/* whole tokens that this retry leaves for what goes before it: 0 or 1 */
 	int leave;
+	/* so many shards have a part of what comes with time; up to 1: this one has all */
+	int shards;
 } PgwBudgetConfig;
 
 /* Look-ups that notifications may cause at a bank, whatever it answers. */
