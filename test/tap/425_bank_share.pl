@@ -6,7 +6,7 @@ use lib 'test/lib';
 use PgwTest;
 use Test::More;
 
-my $node = pgw_node('share', conf => "fsync = off\npgw.breaker_failures = 4\npgw.breaker_cooldown = '1h'\npgw.bank_shards = 2\n");
+my $node = pgw_node('share', conf => "fsync = off\npgw.breaker_failures = 4\npgw.breaker_cooldown = '1h'\npgw.retry_base_delay = '50ms'\npgw.retry_max_delay = '100ms'\npgw.bank_shards = 2\n");
 my ($bank, $slow, $down) = map { bank_start() } 1 .. 3;
 pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
