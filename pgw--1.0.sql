@@ -1198,7 +1198,7 @@ COMMENT ON COLUMN pgw.notifications.next_match_at IS
 COMMENT ON COLUMN pgw.notifications.next_ask_at IS
 	'It is unconfirmed: when the bank is asked for it, or asked again. NULL: it is not, or its time is over.';
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
-COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
+COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded, or came again while it was unconfirmed.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
 COMMENT ON INDEX pgw.notifications_evidence IS 'What a bank has said of an attempt by itself.';
 COMMENT ON INDEX pgw.notifications_waiting IS 'What a bank has said by itself and was not taken yet.';

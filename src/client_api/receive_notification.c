@@ -227,12 +227,18 @@ insert(const Received *r, const PgwBank *bank, TimestampTz ask_at)
 static void
 take_unconfirmed(Received *r, const PgwBank *bank)
 {
+	PgwCameAgain again;
+
 	pgw_tables_lock(pgw_bounded_call_deadline());
 	r->match.outcome = "unconfirmed";
 	if (pgw_unconfirmed_full(bank->name))
 		r->verdict = PGW_NOTIFICATION_TOO_MANY;
 	else if (!insert(r, bank, pgw_now()))
-		r->verdict = PGW_NOTIFICATION_REPEATED;
+	{
+		again = pgw_unconfirmed_came_again(bank->name, r->said.identity);
+		r->verdict =
+			again == PGW_AGAIN_BUSY ? PGW_NOTIFICATION_TOO_MANY : PGW_NOTIFICATION_REPEATED;
+	}
 }
 
 /* One of them: all that the last one has left in *r but what came in is forgotten. */

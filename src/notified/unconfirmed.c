@@ -10,12 +10,15 @@
  * Orderings that matter
  *     - The row is committed before the bank that sent it is answered, so one that is to be asked
  *       for is never forgotten: whoever is killed while it is asked for leaves it due again.
+ *     - One that comes again before it is confirmed is as new, as its sender is told that it is
+ * taken: no answer to a question of before lets it go.
  *     - That it is confirmed, which payment it is about and what follows are one commit.
  *
  * Locks: only the worker changes such rows; what somebody else has locked (a purge) is passed over.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -49,6 +52,37 @@ pgw_unconfirmed_full(const char *bank)
 	return full;
 }
 
+PgwCameAgain
+pgw_unconfirmed_came_again(const char *bank, const char *identity)
+{
+	Oid types[] = {TEXTOID, TEXTOID};
+	Datum args[] = {CStringGetTextDatum(bank), CStringGetTextDatum(identity)};
+	PgwCameAgain is = PGW_AGAIN_RENEWED;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(
+			"UPDATE pgw.notifications SET recorded_at = pg_catalog.clock_timestamp(),"
+			" next_ask_at = pg_catalog.clock_timestamp() WHERE notification_id IN ("
+			"SELECT notification_id FROM pgw.notifications WHERE bank = $1 AND identity = $2"
+			" AND outcome = 'unconfirmed' FOR UPDATE SKIP LOCKED)",
+			2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "a notification that has come again could not be renewed");
+	if (SPI_processed == 0)
+	{
+		if (SPI_execute_with_args("SELECT FROM pgw.notifications WHERE bank = $1 AND identity = $2"
+								  " AND outcome <> 'unconfirmed'",
+								  2, types, args, NULL, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "the notification that has come again could not be read");
+		is = SPI_processed > 0 ? PGW_AGAIN_CONFIRMED : PGW_AGAIN_BUSY;
+	}
+	SPI_finish();
+	/* as of a new one: its sender is told that it is taken */
+	if (is == PGW_AGAIN_RENEWED)
+		ForceSyncCommit();
+	return is;
+}
+
 static void
 copy_text(HeapTuple tuple, int column, char *out, Size size)
 {
@@ -70,9 +104,12 @@ pgw_unconfirmed_due(TimestampTz now, int most, PgwUnconfirmed *out)
 	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"SELECT notification_id, bank, event_id, identity, received_at, recorded_at"
+			" FROM pgw.notifications WHERE notification_id IN (SELECT notification_id FROM ("
+			"SELECT notification_id, next_ask_at,"
+			" row_number() OVER (PARTITION BY bank ORDER BY next_ask_at) AS nth"
 			" FROM pgw.notifications WHERE next_ask_at IS NOT NULL"
-			" AND (next_ask_at <= $1 OR next_ask_at > $2)"
-			" ORDER BY next_ask_at LIMIT $3 FOR UPDATE SKIP LOCKED",
+			" AND (next_ask_at <= $1 OR next_ask_at > $2)) due"
+			" ORDER BY nth, next_ask_at LIMIT $3) ORDER BY next_ask_at FOR UPDATE SKIP LOCKED",
 			3, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for notifications to be asked for failed");
 	n = (int) SPI_processed;
@@ -86,7 +123,8 @@ pgw_unconfirmed_due(TimestampTz now, int most, PgwUnconfirmed *out)
 		copy_text(tuple, 3, out[i].event_id, sizeof(out[i].event_id));
 		copy_text(tuple, 4, out[i].identity, sizeof(out[i].identity));
 		out[i].received_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 5, &isnull));
-		out[i].age_ms = (now - DatumGetTimestampTz(SPI_getbinval(tuple, desc, 6, &isnull))) / 1000;
+		out[i].recorded_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 6, &isnull));
+		out[i].age_ms = (now - out[i].recorded_at) / 1000;
 	}
 	pgw_statements_end();
 	return n;
@@ -95,37 +133,45 @@ pgw_unconfirmed_due(TimestampTz now, int most, PgwUnconfirmed *out)
 void
 pgw_unconfirmed_ask_at(const PgwUnconfirmed *u, TimestampTz when)
 {
-	Oid types[] = {UUIDOID, TIMESTAMPTZOID};
-	Datum args[] = {UUIDPGetDatum(&u->notification_id), TimestampTzGetDatum(when)};
-	char nulls[] = {' ', when != 0 ? ' ' : 'n', '\0'};
+	Oid types[] = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum args[] = {UUIDPGetDatum(&u->notification_id), TimestampTzGetDatum(when),
+					TimestampTzGetDatum(u->recorded_at)};
+	char nulls[] = {' ', when != 0 ? ' ' : 'n', ' ', '\0'};
 
 	pgw_store_notifications_begin();
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications SET next_ask_at = $2 WHERE notification_id IN ("
 			"SELECT notification_id FROM pgw.notifications WHERE notification_id = $1"
-			" AND outcome = 'unconfirmed' FOR UPDATE SKIP LOCKED)",
-			2, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+			" AND outcome = 'unconfirmed' AND recorded_at = $3 FOR UPDATE SKIP LOCKED)",
+			3, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "a notification that is to be asked for could not be put off");
 	pgw_statements_end();
 }
 
-bool
-pgw_unconfirmed_drop(const PgwUnconfirmed *u)
+static bool
+drop(const PgwUnconfirmed *u, bool even_renewed)
 {
-	Oid types[] = {UUIDOID};
-	Datum args[] = {UUIDPGetDatum(&u->notification_id)};
+	Oid types[] = {UUIDOID, TIMESTAMPTZOID, BOOLOID};
+	Datum args[] = {UUIDPGetDatum(&u->notification_id), TimestampTzGetDatum(u->recorded_at),
+					BoolGetDatum(even_renewed)};
 	bool dropped;
 
 	pgw_store_notifications_begin();
 	if (SPI_execute_with_args("DELETE FROM pgw.notifications WHERE notification_id IN ("
 							  "SELECT notification_id FROM pgw.notifications"
 							  " WHERE notification_id = $1 AND outcome = 'unconfirmed'"
-							  " FOR UPDATE SKIP LOCKED)",
-							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+							  " AND ($3 OR recorded_at = $2) FOR UPDATE SKIP LOCKED)",
+							  3, types, args, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "a notification that the bank has not sent could not be dropped");
 	dropped = SPI_processed == 1;
 	pgw_statements_end();
 	return dropped;
+}
+
+bool
+pgw_unconfirmed_drop(const PgwUnconfirmed *u)
+{
+	return drop(u, false);
 }
 
 int
@@ -140,7 +186,8 @@ pgw_unconfirmed_is_confirmed(const PgwUnconfirmed *u, PgwNotification *said, con
 							  .proof = PGW_PROVED_BY_ANSWER,
 							  .received_at = u->received_at};
 
-	if (!pgw_unconfirmed_drop(u))
+	/* however often it comes: else whoever sends it all the time could keep it from being so */
+	if (!drop(u, true))
 		return -1;
 	/* the same notification as it was when it came, however the bank writes its id */
 	strlcpy(said->identity, u->identity, sizeof(said->identity));

@@ -264,7 +264,9 @@ give_looks_back(const Turn *t, int first)
 	if (SPI_execute_with_args(
 			"UPDATE pgw.notifications n SET next_match_at = again.at, may_change ="
 			" nullif(again.changes, 0) FROM unnest($1, $2, $3) again (id, at, changes)"
-			" WHERE n.notification_id = again.id",
+			" WHERE n.notification_id = again.id AND n.notification_id IN ("
+			"SELECT notification_id FROM pgw.notifications WHERE notification_id = ANY ($1)"
+			" FOR UPDATE SKIP LOCKED)",
 			3, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "notifications could not be given their look back");
 	pgw_statements_end();

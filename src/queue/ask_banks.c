@@ -32,6 +32,7 @@
 #include "core/notification/notification_verdict.h"
 #include "database/batch.h"
 #include "notified/unconfirmed.h"
+#include "observe/alerts.h"
 #include "observe/metrics.h"
 #include "queue/ask_banks.h"
 #include "queue/due_attempts.h"
@@ -140,16 +141,11 @@ typedef struct Ending
 	PgwMatched found[MOST_FOLLOW_UPS];
 } Ending;
 
-/* The bank is asked again, if it has time to be. */
+/* The bank is asked again: what has no time left was not asked for (claim()). */
 static void
-ask_again(Ending *e, TimestampTz now)
+ask_again(const PgwUnconfirmed *what, TimestampTz now)
 {
-	int64 again_ms = pgw_ask_again_ms(e->ask->what.age_ms);
-
-	pgw_unconfirmed_ask_at(&e->ask->what,
-						   again_ms < 0 ? 0 : TimestampTzPlusMilliseconds(now, again_ms));
-	e->counts = again_ms < 0;
-	e->verdict = PGW_NOTIFICATION_NOT_CONFIRMED;
+	pgw_unconfirmed_ask_at(what, TimestampTzPlusMilliseconds(now, pgw_ask_again_ms(what->age_ms)));
 }
 
 static void
@@ -170,7 +166,7 @@ end(void *arg)
 	e->n = 0;
 	e->bank = pgw_config_bank(ask->what.bank);
 	if (e->bank == NULL || e->bank->connector == NULL || ask->end == ASK_NOTHING)
-		ask_again(e, now);
+		ask_again(&ask->what, now);
 	else if (ask->end == ASK_NOT_FOUND && !pgw_ask_not_found_counts(ask->what.age_ms))
 		pgw_unconfirmed_ask_at(
 			&ask->what,
@@ -237,6 +233,8 @@ typedef struct Turn
 	TimestampTz now;
 	PgwUnconfirmed due[AT_ONCE];
 	int n;
+	const PgwUnconfirmed *over[AT_ONCE]; /* of these: their time has ended */
+	int nover;
 	PgwCall *calls[AT_ONCE];
 	int ncalls; /* each with its request */
 } Turn;
@@ -305,6 +303,7 @@ claim(void *arg)
 	Turn *t = arg;
 
 	forget_calls(t); /* of a transaction that is run again */
+	t->nover = 0;
 	t->n = pgw_unconfirmed_due(t->now, AT_ONCE, t->due);
 	for (int i = 0; i < t->n; i++)
 	{
@@ -312,7 +311,30 @@ claim(void *arg)
 		TimestampTz next = ask(t, &t->due[i], &made);
 
 		pgw_unconfirmed_ask_at(&t->due[i], next);
+		if (next == 0)
+			t->over[t->nover++] = &t->due[i];
 	}
+}
+
+/*
+ * The bank could not be asked for it, or has said nothing of it, for so long that nobody asks any
+ * more: it may have been the bank's, so a person has to know.
+ */
+static void
+tell_over(const PgwUnconfirmed *what)
+{
+	const PgwBank *bank = pgw_config_bank(what->bank);
+	char subject[128];
+	char message[256];
+
+	if (bank != NULL)
+		pgw_metrics_notification(bank->name, bank->livemode, PGW_NOTIFICATION_NOT_CONFIRMED);
+	snprintf(subject, sizeof(subject), "%s unconfirmed", what->bank);
+	snprintf(
+		message, sizeof(message),
+		"bank \"%s\" has said nothing for a day of notifications that came from it, or from somebody else: see pgw.notifications with the outcome unconfirmed",
+		what->bank);
+	pgw_alert("notifications_refused", subject, what->bank, NULL, NULL, message);
 }
 
 void
@@ -326,7 +348,7 @@ pgw_asks_send(void)
 		return;
 	last_look = now;
 	t.now = now;
-	t.n = t.ncalls = 0;
+	t.n = t.ncalls = t.nover = 0;
 	if (pgw_batch_transaction(claim, &t, false, NULL) != PGW_BATCH_DONE)
 	{
 		forget_calls(&t);
@@ -335,4 +357,6 @@ pgw_asks_send(void)
 	for (int i = 0; i < t.ncalls; i++)
 		pgw_call_ready(t.calls[i]);
 	t.ncalls = 0;
+	for (int i = 0; i < t.nover; i++)
+		tell_over(t.over[i]);
 }

@@ -148,13 +148,20 @@ part($node, 'no time for it', sub {
 	becomes("turn-$_", 'BankUnknown', "$_: it is, and pends") for qw(first second);
 	# by its age the next look of the second would come in half an hour
 	sql("UPDATE pgw.notifications SET recorded_at = recorded_at - interval '30 min' WHERE event_id IN ('$event{first}', '$event{second}')");
+	is(says('told', 'no', reference => 'c' x 32), 'accepted', 'and of one that is not here');
 	debug_arm($node, 'unknown_payment_matched', 'stop');
-	look_now();
+	# that one has become due before the others, so it is looked at last
+	sql("UPDATE pgw.notifications SET next_match_at = clock_timestamp() - CASE event_id WHEN 'n$count' THEN interval '1 min' ELSE '0' END WHERE next_match_at IS NOT NULL;
+		SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
 	debug_wait($node, 'unknown_payment_matched');
+	my $other = PgwSession->new($node, name => 'purge');
+	$other->query('BEGIN');
+	$other->query("SELECT FROM pgw.notifications WHERE event_id = 'n$count' FOR UPDATE");
 	my $stopped = Time::HiRes::time();
 	wait_until(sub { Time::HiRes::time() - $stopped > 0.2 }, 60);    # longer than a turn may take
 	debug_release($node, 'unknown_payment_matched');
-	becomes("turn-$_", 'Failed', "$_: its notification is taken") for qw(first second);
+	becomes("turn-$_", 'Failed', "$_: its notification is taken, whoever holds the row of the other") for qw(first second);
+	$other->query('ROLLBACK');
 	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'no time for it: sound');
 });
 

@@ -5,6 +5,7 @@ use warnings;
 use lib 'test/lib';
 use JSON::PP;
 use PgwScriptedBank;
+use PgwSession;
 use PgwTest;
 use Test::More;
 
@@ -101,9 +102,29 @@ part($node, 'later', sub {
 	is(verdict_of({ id => "down-$ref" }), 'to_confirm 200', 'the bank is down');
 	ok(wait_until(sub { attempt('d') eq 'Completed' }, 60), 'and asked again');
 	is(asked("down-$ref"), 2, 'twice');
+	my $before = counted('not_confirmed');
 	is(verdict_of({ id => "gone-$ref" }), 'to_confirm 200', 'it was never heard of');
 	age("gone-$ref", '25 h');
 	ok(wait_until(sub { row("gone-$ref") eq 'unconfirmed f' }, 60), 'after a day nobody is asked any more');
+	ok(wait_until(sub { counted('not_confirmed') > $before }, 60), 'which is counted');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'notifications_refused' AND bank = 'asked' AND message ~ 'for a day'") == 1 }, 60), 'and told');
+	is(verdict_of({ id => "gone-$ref" }), 'repeated 200', 'it comes again');
+	is(sql("SELECT next_ask_at IS NOT NULL AND recorded_at > clock_timestamp() - interval '1 h' FROM pgw.notifications WHERE event_id = 'gone-$ref'"), 't', 'and is as new');
+});
+
+part($node, 'comes again', sub {
+	my $event = 'made-' . '9' x 32;
+	is(verdict_of({ id => $event }), 'to_confirm 200', 'somebody has sent it before the bank');
+	ok(wait_until(sub { asked($event) == 1 && sql("SELECT next_ask_at > recorded_at + interval '50 s' FROM pgw.notifications WHERE event_id = '$event'") eq 't' }, 60), 'which does not know it yet');
+	sql("UPDATE pgw.notifications SET recorded_at = recorded_at - interval '58 s' WHERE event_id = '$event'");
+	is(verdict_of({ id => $event }), 'repeated 200', 'the bank sends it at the end of its minute');
+	ok(wait_until(sub { asked($event) == 2 && sql("SELECT next_ask_at > clock_timestamp() + interval '20 s' FROM pgw.notifications WHERE event_id = '$event'") eq 't' }, 60), 'and is asked for it at once, and after another minute');
+	my $other = PgwSession->new($node, name => 'purge');
+	$other->query('BEGIN');
+	$other->query("SELECT FROM pgw.notifications WHERE event_id = '$event' FOR UPDATE");
+	is(verdict_of({ id => $event }), 'too_many 503', 'while somebody has its row it is to come again');
+	$other->query('ROLLBACK');
+	is(verdict_of({ id => $event }), 'repeated 200', 'as it can');
 });
 
 part($node, 'killed', sub {
@@ -127,6 +148,16 @@ part($node, 'flood', sub {
 	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'when there is room');
 	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'it is asked for');
 });
+part($node, 'flood of another bank', sub {
+	sql("INSERT INTO pgw.banks (name, connector, base_url, livemode, priority, request_timeout) SELECT 'flooded', connector, base_url, livemode, priority, request_timeout FROM pgw.banks WHERE name = 'asked';
+		INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest, event_id, outcome, received_at, next_ask_at)
+		SELECT gen_random_uuid(), 'flooded', false, 'i' || n, '', 'made-' || lpad(n::text, 32, '0'), 'unconfirmed', clock_timestamp(), clock_timestamp() - interval '1 h' FROM generate_series(1, 900) n");
+	is(verdict_of({ id => 'paid-' . '8' x 32 }), 'to_confirm 200', 'one comes where 900 wait for another bank, all longer');
+	ok(wait_until(sub { row('paid-' . '8' x 32) =~ /answer/ }, 60), 'it is asked for');
+	cmp_ok(sql("SELECT count(*) FROM pgw.notifications WHERE bank = 'flooded' AND next_ask_at < clock_timestamp() - interval '30 min'"), '>', 100, 'before they are');
+	sql("DELETE FROM pgw.notifications WHERE bank = 'flooded'");
+});
+
 # Its breaker stays open: the last part that asks.
 part($node, 'made up by the dozen', sub {
 	my $open = "SELECT coalesce(string_agg(operation_group, ' '), '') FROM pgw.bank_states WHERE bank = 'asked' AND operation_group <> 'charges' AND state <> 'closed'";
