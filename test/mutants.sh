@@ -227,6 +227,7 @@ DISPUTE_ONCE:413_disputes:told again
 DISPUTE_CURRENCY:413_disputes:another currency
 DISPUTE_CEILING:413_disputes:money is taken
 DISPUTED_MEANWHILE:416_disputed_meanwhile:put off
+DISPUTED_LOOKED_UP:416_disputed_meanwhile:looked up
 TOLD_DISPUTE:416_disputed_meanwhile:not recorded yet
 UNCLEAR_PAID:416_disputed_meanwhile:nobody knows how much
 REPORTED_WHILE_OPEN:407_made_at_bank:beside an open refund

@@ -184,6 +184,13 @@ pgw_step_operation_is_unsent(const PgwAttempt *attempt)
 		   attempt->own_request.key_used_at == 0;
 }
 
+/* Nothing was sent, or a look-up that counts has just said that nothing was done. */
+static bool
+is_known_undone(const PgwAttempt *attempt, const PgwStep *step)
+{
+	return pgw_step_operation_is_unsent(attempt) || step->resend_allowed;
+}
+
 /* Nothing was done, and nothing will be: its claim is free again. */
 static void
 end_undone(PgwAttempt *attempt, PgwStep *step, const char *code, const char *reason)
@@ -195,7 +202,7 @@ end_undone(PgwAttempt *attempt, PgwStep *step, const char *code, const char *rea
 	bool busy = false;
 
 	Assert(attempt->place.held && attempt->kind != PGW_KIND_PAYMENT &&
-		   (attempt->status == PGW_CREATED || pgw_step_operation_is_unsent(attempt)));
+		   (attempt->status == PGW_CREATED || is_known_undone(attempt, step)));
 	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
 		step->try_later = true;
@@ -307,7 +314,10 @@ send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *
 	bool another = attempt->own_request.key_used_at == 0;
 	PgwDecision d;
 
-	if (pgw_step_operation_is_unsent(attempt) && is_held_by_dispute(attempt, step, p))
+	/* what a look-up has found undone may be sent anew only as far as a first one might be */
+	if ((PGW_MUTATED(DISPUTED_LOOKED_UP) ? pgw_step_operation_is_unsent(attempt)
+										 : is_known_undone(attempt, step)) &&
+		is_held_by_dispute(attempt, step, p))
 		return;
 	if (!pgw_step_operation_send(attempt, step, bank, p, true))
 		return;

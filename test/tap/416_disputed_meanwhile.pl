@@ -88,6 +88,21 @@ part($node, 'not settled', sub {
 	is(done_by_bank($node, $bank, 'e'), '0 captures 0 voids 0 refunds', 'the bank was not asked again');
 });
 
+part($node, 'looked up', sub {
+	pay($node, 'g', bank => 'told');
+	bank_control($bank, 'faults', { operations => ['refund'], probabilities => { '500_before' => 1 } });
+	request_operation($node, refund => 'g', 'g-1', 700);
+	ok(wait_until(sub { attempt('g-1') =~ /^BankUnknown/ }, 60), 'its answer is lost');
+	step('g', 'withdrawn', amount => 400);
+	bring();
+	is_recorded('g');
+	bank_control($bank, 'faults', {});
+	sql("UPDATE pgw.payment_transactions SET next_step_at = clock_timestamp() WHERE client_request_id = 'g-1'");
+	sql('SELECT pgw.run_recovery()');
+	is_withdrawn('g-1');
+	is(done_by_bank($node, $bank, 'g'), '0 captures 0 voids 0 refunds', 'what a look-up shows as undone is not sent again');
+});
+
 part($node, 'nobody knows how much', sub {
 	pay($node, 'f', bank => 'told');
 	step('f', 'withdrawn', amount => 1100, currency => 'USD');

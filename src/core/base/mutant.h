@@ -297,6 +297,7 @@ typedef enum PgwMutant
 	DISPUTE_CEILING,  /* what a dispute has taken can be refunded, too */
 	/* ... or is, by a refund that was asked for before and had not left */
 	DISPUTED_MEANWHILE,
+	DISPUTED_LOOKED_UP,  /* ... by one that a look-up has shown as undone */
 	UNCLEAR_PAID,        /* ... by one that leaves while nobody knows how much it has taken */
 	TOLD_DISPUTE,        /* ... or before the worker has recorded what the bank had told of it */
 	REPORTED_WHILE_OPEN, /* what an open refund may be counts as made at the bank */
