@@ -2308,6 +2308,8 @@ AS 'MODULE_PATHNAME', 'pgw_drop_event_consumer_1_0' LANGUAGE C VOLATILE PARALLEL
 COMMENT ON FUNCTION pgw.drop_event_consumer(text) IS 'Ends a consumer of events; false: there is none of that name.';
 
 -- Its plan goes by the events' primary key, whatever their statistics are.
+-- It waits until what it gives out is on disk at the synchronous standbys, whatever the reader's own commits wait for: with
+-- off or local it would wait for none, with remote_apply for more than anything that waits within a transaction is told of.
 CREATE FUNCTION pgw.read_events(consumer text, max_events int DEFAULT 1000)
 RETURNS TABLE (cursor text, event_id uuid, transaction_id uuid, step_order int, event_type pgw.event_type,
 	from_status pgw.transaction_status, to_status pgw.transaction_status, occurred_at timestamptz, payment_id uuid,
@@ -2317,7 +2319,8 @@ AS 'MODULE_PATHNAME', 'pgw_read_events_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 	SET standard_conforming_strings = on SET extra_float_digits = 1
 	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex
-	SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off;
+	SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	SET synchronous_commit = on;
 COMMENT ON FUNCTION pgw.read_events(text, int) IS
 	'The next events of a consumer, in order per attempt; the same again until they are committed by pgw.commit_events().';
 

@@ -157,11 +157,14 @@ part($node, 'a standby that is away', sub {
 	my $r = PgwEventReader->new($node, 'away');
 	sql(pay('away'));
 	change_settings($node, synchronous_standby_names => 'nobody');
-	my $call = psql_start($node, "SET application_name = 'waits'; BEGIN; SELECT event_type FROM pgw.read_events('away'); ROLLBACK");
-	ok(wait_until(sub { sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event = 'SyncRep'") eq 't' }, 30), 'a read waits for a standby, and is cancelled');
-	$call->{h}->finish;
-	like($call->{err}, qr/not known to be at a synchronous standby/, 'it fails');
-	unlike($call->{out}, qr/Transaction/, 'and hands out nothing');
+	for my $own (qw(on off local remote_apply))    # what the reader's own commits wait for
+	{
+		my $call = psql_start($node, "SET application_name = 'waits'; SET synchronous_commit = $own; BEGIN; SELECT event_type FROM pgw.read_events('away'); ROLLBACK");
+		ok(wait_until(sub { sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event = 'SyncRep'") eq 't' }, 30), "$own: a read waits for a standby, and is cancelled");
+		$call->{h}->finish;
+		like($call->{err}, qr/not known to be at a synchronous standby/, 'it fails');
+		unlike($call->{out}, qr/Transaction/, 'and hands out nothing');
+	}
 	change_settings($node, synchronous_standby_names => undef);
 	$r->drain;
 	is($r->faults('away'), '', 'the next one gets all of it');
