@@ -32,7 +32,7 @@ cd "$dir"
 # the tools that are built are run while building, and do not free what they end with
 export ASAN_OPTIONS=detect_leaks=0
 # beside the server: what its tests are run with, what ours preload, and pgTAP, which is SQL, as Debian has it
-parts="src/test/regress src/test/isolation src/test/perl contrib/pg_stat_statements contrib/test_decoding contrib/auto_explain contrib/pageinspect"
+parts="src/test/regress src/test/isolation src/test/perl contrib/pg_stat_statements contrib/test_decoding contrib/auto_explain contrib/pageinspect contrib/postgres_fdw"
 if [ "$(cat built 2>/dev/null)" = "$flags $parts" ]; then
 	cp /usr/share/postgresql/15/extension/pgtap* postgres/share/extension/
 	echo "$prefix/bin/pg_config"
