@@ -13,13 +13,11 @@
 use strict;
 use warnings;
 use File::Path 'make_path';
-use IO::Select;
-use JSON::PP;
-use POSIX ();
 use Time::HiRes qw(time usleep);
 use ChaosCheck;
 use ChaosBlows;
 use ChaosClient;
+use ChaosCrew;
 use ChaosNeighbour;
 use ChaosNotified;
 use ChaosPlan;
@@ -42,14 +40,14 @@ printf "seed %d, %d orders of %d clients, %d kills and %d other blows, plan %s\n
 make_path($p{dir});
 my $began = time;
 my $server = ChaosServer->new(dir => $p{dir}, seed => $p{seed}, compensation_delay => 500, clock => $p{clock});
-my (@children, @neighbours, $postman);
+my ($crew, @neighbours, $postman);
 my $main = $$;
 END
 {
 	if ($main && $$ == $main)
 	{
 		my $status = $?;
-		kill 'TERM', @children, $postman // (), map { $_->{pid} } @neighbours;
+		kill 'TERM', $crew ? @{ $crew->{children} } : (), $postman // (), map { $_->{pid} } @neighbours;
 		$server->end if $server;
 		$? = $status;
 	}
@@ -94,89 +92,34 @@ $postman = ChaosNotified::deliver($server, $p{seed}) if $p{notified};
 push @neighbours, ChaosNeighbour::start($server, @$_)
   for [ calm => bank => 'calm', timeout => '20s', pace_ms => 50, roll_back_each => 4 ], [ hostage => bank => 'slow', timeout => '60s', pace_ms => 500, roll_back_each => 1 ],
   [ second => bank => 'second', db => 'second', timeout => '20s', pace_ms => 100 ], [ backlog => batches => 1 + int($p{payments} / 500) ];
-my $select = IO::Select->new;
-my (%buffer, @go);
-for my $n (0 .. $p{clients} - 1)
-{
-	pipe(my $r, my $w) or die $!;
-	pipe(my $go_r, my $go_w) or die $!;
-	my $pid = fork // die $!;
-	if (!$pid)
-	{
-		close $_ for $r, $go_w, @go;
-		@SIG{qw(TERM INT)} = ('DEFAULT') x 2;
-		my $ok = eval { ChaosClient->new(n => $n, server => $server, orders => $plan->{orders}, out => $w, in => $go_r, patience => $p{patience})->work; 1 };
-		print STDERR "client $n: $@" unless $ok;
-		POSIX::_exit($ok ? 0 : 1);
-	}
-	close $_ for $w, $go_r;
-	push @children, $pid;
-	push @go, $go_w;
-	$select->add($r);
-	$buffer{$r} = '';
-}
+$crew = ChaosCrew->new(scalar @{ $plan->{orders} });
+$crew->start($p{clients}, sub { return ChaosClient->new(@_, server => $server, orders => $plan->{orders}, patience => $p{patience}) });
 
-my (%ends, %counts, @wrong, @outcomes, @operations);
-my ($begun, $done) = (0, 0);
 my @blows = @{ $plan->{blows} };
 my $said = time;
 my $strict;              # since when nobody strikes the server
 
-my @idle;    # clients that ask for an order
-
 # Orders are handed out up to the next blow; at the end everybody may leave.
-sub hand_out
+sub hand_out { $crew->hand_out(@blows ? $blows[0]{at} : undef, scalar @blows); return }
+while ($crew->is_at_work)
 {
-	while (@idle && (!@blows || $begun < $blows[0]{at}))
-	{
-		my $n = $begun < @{ $plan->{orders} } ? $begun++ : @blows ? return : -1;
-		syswrite $go[ shift @idle ], "$n\n";
-	}
-	return;
-}
-while ($select->count)
-{
-	for my $r ($select->can_read(@blows && $blows[0]{at} <= $begun ? 0 : 1))
-	{
-		if (!sysread $r, $buffer{$r}, 65536, length $buffer{$r})
-		{
-			$select->remove($r);
-			next;
-		}
-		while ($buffer{$r} =~ s/^([^\n]*)\n//)
-		{
-			my $o = $server->{json}->decode($1);
-			if (defined $o->{ready})
-			{
-				push @idle, $o->{ready};
-				next;
-			}
-			$done++;
-			$ends{ $o->{end} }++;
-			$counts{$_} += $o->{count}{$_} for keys %{ $o->{count} };
-			push @wrong, "$o->{merchant}/$o->{id} ($o->{shape}): $_" for @{ $o->{wrong} };
-			push @outcomes, [ @$o{qw(merchant id shape end status)} ];
-			push @operations, map { [ $o->{merchant}, @$_ ] } @{ $o->{operations} };
-		}
-	}
+	$crew->hear(@blows && $blows[0]{at} <= $crew->{begun} ? 0 : 1);
 	hand_out();
-	if (@blows && $blows[0]{at} <= $begun)
+	if (@blows && $blows[0]{at} <= $crew->{begun})
 	{
 		ChaosBlows::blow($server, shift @blows);
 		hand_out();
 	}
 	ChaosWorld::ddl_go_on($server);
 	ChaosNeighbour::hear($server, $_) for @neighbours;
-	$strict //= time + 5 if $begun >= $plan->{settled_from} && !$server->{ddl_now} && !grep { $_->{server} } @blows;    # after what the last blow has left to do
+	$strict //= time + 5 if $crew->{begun} >= $plan->{settled_from} && !$server->{ddl_now} && !grep { $_->{server} } @blows;    # after what the last blow has left to do
 	if (time > $said + 30)
 	{
 		$said = time;
-		printf "# %4d s: %d orders finished, %d blows to go\n", $said - $began, $done, scalar @blows;
+		printf "# %4d s: %d orders finished, %d blows to go\n", $said - $began, $crew->{done}, scalar @blows;
 	}
 }
-waitpid $_, 0 for @children;
-@children = ();
-push @wrong, sprintf 'clients reported %d of %d orders', $done, $plan->{ids} if $done != $plan->{ids};
+$crew->end($plan->{ids});
 my $played = time - $began;
 
 # The neighbours go on for a while when the orders were over too soon for them to be judged.
@@ -188,7 +131,7 @@ while (ChaosWorld::ddl_go_on($server) || time < $strict + 10)
 }
 ChaosNeighbour::stop($server, @neighbours);
 my $stopped = time;
-push @wrong, @{ $server->{wrong} // [] };
+push @{ $crew->{wrong} }, @{ $server->{wrong} // [] };
 
 # ---- the rest
 
@@ -205,11 +148,11 @@ my $rested = ChaosServer::wait_until(
 	}, $p{rest});
 ChaosNotified::end($postman) if $postman;
 undef $postman;
-ChaosCheck::load($server, \@outcomes, \@operations);
+ChaosCheck::load($server, @$crew{qw(outcomes operations)});
 
 # A charge that the bank made after it had been asked in vain turns up when it is asked again.
 my $late = "SELECT count(*) FROM chaos.kept k JOIN pgw.payment_transactions t ON t.transaction_id = k.reference WHERE t.status = 'Failed'";
-ChaosServer::wait_until(sub { return 1 unless $server->value($late); usleep(1_000_000); ChaosCheck::load($server, \@outcomes, \@operations); return 0 }, $p{rest});
+ChaosServer::wait_until(sub { return 1 unless $server->value($late); usleep(1_000_000); ChaosCheck::load($server, @$crew{qw(outcomes operations)}); return 0 }, $p{rest});
 my $rest = time - $began - $played;
 
 # ---- the reckoning
@@ -229,7 +172,8 @@ table('blows (number, of them with a call in flight)', (map { [ $_, @{ $blow{$_}
 	[ 'kill -9 in total', scalar @kills, scalar grep { $_->{hit} } @kills ],
 	[ '  of them of the postmaster', (map { my $all = $_; scalar grep { $_->{what} =~ /postmaster|everything/ && ($all || $_->{hit}) } @kills } 1, 0) ]);
 table('DDL that was given up behind open and prepared transactions of clients', [ 'statements', $server->{ddl_given_up} // 0 ]);
-table('orders', (map { [ $_, $ends{$_} ] } sort keys %ends), map { [ "clients saw: $_", $counts{$_} ] } sort keys %counts);
+my ($ends, $counts) = @$crew{qw(ends counts)};
+table('orders', (map { [ $_, $ends->{$_} ] } sort keys %$ends), map { [ "clients saw: $_", $counts->{$_} ] } sort keys %$counts);
 table('faults of charges at the bank (attempts that met them)', $server->query("SELECT coalesce(substr(t.token, 5), 'a card, ' || t.card_last4) || CASE t.bank WHEN 'form' THEN ' (form)' ELSE '' END, count(*)
 	FROM pgw.payment_transactions t WHERE EXISTS (SELECT FROM chaos.request r WHERE r.reference = replace(t.transaction_id::text, '-', '')) AND t.token IS DISTINCT FROM 'tok_ok' GROUP BY 1 ORDER BY 1"));
 table('faults of all requests', $server->query("SELECT operation || ': ' || CASE WHEN delivery <> 'normal' THEN delivery ELSE 'answered ' || status END || CASE WHEN replayed THEN ', replayed' ELSE '' END, count(*)
@@ -267,9 +211,9 @@ print "\n";
 my @results = (@$judged, ChaosNeighbour::second($server, PgwSession->new($server, db => 'second')), ChaosCheck::run($server));
 push @results, ChaosNotified::judge($server, $answers) if $p{notified};
 push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]), ChaosCheck::crashes($server);
-unshift @results, { name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @wrong ] };
+unshift @results, { name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @{ $crew->{wrong} } ] };
 unshift @results, { name => sprintf('everything came to rest (%.0f s)', $rest), bad => [ map { [ '', $_ ] } @unrest ] };
 my $violations = ChaosCheck::tell($server, @results);
-printf "seed %d: %d orders in %.0f s, rest after %.0f s, in total %.0f s\n", $p{seed}, $done, $played, $rest, time - $began;
+printf "seed %d: %d orders in %.0f s, rest after %.0f s, in total %.0f s\n", $p{seed}, $crew->{done}, $played, $rest, time - $began;
 print "violations: $violations\n";
 exit($violations > 0);

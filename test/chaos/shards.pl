@@ -8,12 +8,10 @@
 use strict;
 use warnings;
 use File::Path 'make_path';
-use IO::Select;
-use JSON::PP;
-use POSIX ();
 use Time::HiRes qw(time usleep);
 use ChaosBlows;
 use ChaosCheck;
+use ChaosCrew;
 use ChaosPlan;
 use ChaosShardClient;
 use ChaosShards;
@@ -54,13 +52,13 @@ printf "seed %d, %d orders of %d clients, %d of them misrouted first, %d blows\n
 make_path($p{dir});
 my $began = time;
 my $main = $$;
-my ($banks, $world, @children);
+my ($banks, $world, $crew);
 END
 {
 	if ($main && $$ == $main)
 	{
 		my $status = $?;
-		kill 'TERM', @children;
+		kill 'TERM', @{ $crew->{children} } if $crew;
 		for my $s ($world ? ($world->all, $world->{router} // ()) : (), $banks // ())
 		{
 			$s->{banks} = {} if $s != $banks;
@@ -80,64 +78,22 @@ $banks->bank($_, 'POST', '/control/faults', { seed => $p{seed}, probabilities =>
 # ---- the play
 
 $_->disconnect for $world->all, $world->{router};    # or the clients would hold their input open
-my $select = IO::Select->new;
-my (%buffer, @go);
-for my $n (0 .. $p{clients} - 1)
-{
-	pipe(my $r, my $w) or die $!;
-	pipe(my $go_r, my $go_w) or die $!;
-	my $pid = fork // die $!;
-	if (!$pid)
-	{
-		close $_ for $r, $go_w, @go;
-		@SIG{qw(TERM INT)} = ('DEFAULT') x 2;
-		my $client = ChaosShardClient->new(n => $n, router => ChaosShardClient::place("$p{dir}/router"), map => $world->{map}, orders => $plan->{orders}, out => $w, in => $go_r, patience => $p{patience});
-		my $ok = eval { $client->work; 1 };
-		print STDERR "client $n: $@" unless $ok;
-		POSIX::_exit($ok ? 0 : 1);
-	}
-	close $_ for $w, $go_r;
-	push @children, $pid;
-	push @go, $go_w;
-	$select->add($r);
-	$buffer{$r} = '';
-}
-
-my (%ends, %counts, @wrong, @outcomes, @operations, @idle);
-my ($begun, $done, $said) = (0, 0, time);
+$crew = ChaosCrew->new($orders);
+$crew->start($p{clients}, sub {
+	return ChaosShardClient->new(@_, router => ChaosShardClient::place("$p{dir}/router"), map => $world->{map}, orders => $plan->{orders}, patience => $p{patience});
+});
+my $said = time;
 
 # Take in what clients say, and give out orders: up to the next blow, or whatever they ask for.
 sub go_on
 {
 	my ($seconds, $limit) = @_;
-	for my $r ($select->can_read($seconds))
-	{
-		if (!sysread $r, $buffer{$r}, 65536, length $buffer{$r})
-		{
-			$select->remove($r);
-			next;
-		}
-		while ($buffer{$r} =~ s/^([^\n]*)\n//)
-		{
-			my $o = decode_json($1);
-			if (defined $o->{ready}) { push @idle, $o->{ready}; next }
-			$done++;
-			$ends{ $o->{end} }++;
-			$counts{$_} += $o->{count}{$_} for keys %{ $o->{count} };
-			push @wrong, "$o->{merchant}/$o->{id} ($o->{shape}): $_" for @{ $o->{wrong} };
-			push @outcomes, [ @$o{qw(merchant id shape end status)} ];
-			push @operations, map { [ $o->{merchant}, @$_ ] } @{ $o->{operations} };
-		}
-	}
-	while (@idle && $begun < $limit)
-	{
-		my $n = $begun < $orders ? $begun++ : @blows ? last : -1;
-		syswrite $go[ shift @idle ], "$n\n";
-	}
+	$crew->hear($seconds);
+	$crew->hand_out($limit, scalar @blows);
 	if (time > $said + 30)
 	{
 		$said = time;
-		printf "# %4d s: %d orders finished, %d blows to go, %d shards\n", $said - $began, $done, scalar @blows, scalar $world->all;
+		printf "# %4d s: %d orders finished, %d blows to go, %d shards\n", $said - $began, $crew->{done}, scalar @blows, scalar $world->all;
 	}
 	return;
 }
@@ -155,22 +111,20 @@ sub blow
 	{
 		ChaosBlows::blow($shard, { what => 'standby', dice => 0 });
 		# some payments are on their way while it follows
-		my $enough = $done + 20;
-		ChaosServer::wait_until(sub { go_on(0.02, $orders); return $done >= $enough || $done >= $orders }, 60);
+		my $enough = $crew->{done} + 20;
+		ChaosServer::wait_until(sub { go_on(0.02, $orders); return $crew->{done} >= $enough || $crew->{done} >= $orders }, 60);
 	}
 	return ChaosBlows::blow($shard, { %$b, what => $b->{what} });
 }
 
-while ($select->count)
+while ($crew->is_at_work)
 {
-	my $due = @blows && $blows[0]{at} <= $begun;
-	go_on($due ? 0 : 0.5, @blows ? $blows[0]{at} : $orders + @go);
+	my $due = @blows && $blows[0]{at} <= $crew->{begun};
+	go_on($due ? 0 : 0.5, @blows ? $blows[0]{at} : undef);
 	if ($truth_at && (time > $truth_at || !@blows)) { undef $truth_at; $world->tell_the_truth }
 	blow(shift @blows) if $due;
 }
-waitpid $_, 0 for @children;
-@children = ();
-push @wrong, sprintf 'clients reported %d of %d orders', $done, $orders if $done != $orders;
+$crew->end($orders);
 my $played = time - $began;
 
 # ---- the rest, and the reckoning
@@ -179,7 +133,7 @@ $banks->bank($_, 'POST', '/control/faults', {}) for qw(main backup);
 my @unrest;
 ChaosServer::wait_until(sub { usleep(200_000); @unrest = map { $world->unrest($_) } $world->all; return !@unrest }, $p{rest});
 my $judge = $world->judge;
-ChaosCheck::load($judge, \@outcomes, \@operations);
+ChaosCheck::load($judge, @$crew{qw(outcomes operations)});
 my $rest = time - $began - $played;
 
 sub table
@@ -192,7 +146,8 @@ sub table
 my %blow;
 $blow{ $_->{what} }++ for @{ $judge->{hits} };
 table('blows', map { [ $_, $blow{$_} ] } sort keys %blow);
-table('orders', (map { [ $_, $ends{$_} ] } sort keys %ends), map { [ "clients saw: $_", $counts{$_} ] } sort keys %counts);
+my ($ends, $counts) = @$crew{qw(ends counts)};
+table('orders', (map { [ $_, $ends->{$_} ] } sort keys %$ends), map { [ "clients saw: $_", $counts->{$_} ] } sort keys %$counts);
 table('shards at the end (payments of slots at home, others of before)', map { [ $_->{name}, @{ ($_->query($ChaosShards::counts))[0] } ] } $world->all);
 table('states at rest', $judge->query('SELECT status, count(*) FROM pgw.payment_transactions GROUP BY 1 ORDER BY 1'));
 table('reconciliation (tables | bank)', $judge->query("SELECT 'charges kept', (SELECT count(*) FROM chaos.taken), '| ' || (SELECT count(*) FROM chaos.kept)"),
@@ -200,11 +155,11 @@ table('reconciliation (tables | bank)', $judge->query("SELECT 'charges kept', (S
 print "\n";
 my @results = (
 	{ name => sprintf('everything came to rest (%.0f s)', $rest), bad => [ map { [ '', $_ ] } @unrest ] },
-	{ name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @wrong ] },
-	{ name => 'a tenth of the orders went to the wrong shard first, and was refused there', bad => ($counts{'misrouted: refused'} // 0) > $orders * 0.05 ? [] : [ [ '', 'too few' ] ] },
+	{ name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @{ $crew->{wrong} } ] },
+	{ name => 'a tenth of the orders went to the wrong shard first, and was refused there', bad => ($counts->{'misrouted: refused'} // 0) > $orders * 0.05 ? [] : [ [ '', 'too few' ] ] },
 	$world->judged($judge), ChaosCheck::run($judge),
 	(map { my $s = $_; map { +{ name => "$s->{name}: $_->{name}", bad => $_->{bad} } } ChaosCheck::secrets($s, [ map { $_->[0] } @ChaosPlan::cards ]), ChaosCheck::crashes($s) } $world->all, $world->{router}));
 my $violations = ChaosCheck::tell($judge, @results);
-printf "seed %d: %d orders in %.0f s, rest after %.0f s, in total %.0f s\n", $p{seed}, $done, $played, $rest, time - $began;
+printf "seed %d: %d orders in %.0f s, rest after %.0f s, in total %.0f s\n", $p{seed}, $crew->{done}, $played, $rest, time - $began;
 print "violations: $violations\n";
 exit($violations > 0);
