@@ -154,9 +154,12 @@ sub move
 	my @go = @its[ grep { ($_ + $dice) % 2 } 0 .. $#its ];
 	my $name = 'shard-' . (1 + keys %{ $self->{shards} });
 	my ($old, $new) = ($self->{shards}{$from}, $self->server($name));
-	system("pg_basebackup -h '$old->{dir}' -p 5432 -U postgres -D '$new->{data}' -c fast -R -X stream --no-sync >'$new->{dir}/basebackup.log' 2>&1") == 0 or die "pg_basebackup failed: see $new->{dir}/basebackup.log";
+	# it may just be coming back from a blow
+	my $copy = "pg_basebackup -h '$old->{dir}' -p 5432 -U postgres -D '$new->{data}' -c fast -R -X stream --no-sync >'$new->{dir}/basebackup.log' 2>&1";
+	ChaosServer::wait_until(sub { return system($copy) == 0 }, 60) or die "pg_basebackup failed: " . do { local (@ARGV, $/) = "$new->{dir}/basebackup.log"; <> };
 	open my $f, '>>', "$new->{data}/postgresql.auto.conf" or die $!;
-	print $f "synchronous_standby_names = ''\n";
+	# what the shard vacuums meanwhile cancels no question to the copy, pg_promote() among them
+	print $f "synchronous_standby_names = ''\nmax_standby_streaming_delay = -1\n";
 	close $f;
 	$new->start;
 	my $slots = '{' . join(',', map { "[$_,$_]" } @go) . '}';
