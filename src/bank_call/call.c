@@ -400,19 +400,6 @@ tell_other_mode(const PgwCall *call)
 			  message);
 }
 
-/*
- * Anybody can have a notification asked for, and so decides what the bank answers: it counts for
- * the breaker of such calls alone, never for the bank's health, its key or its retries.
- */
-static bool
-report_ask(PgwCall *call)
-{
-	if (call->op != PGW_OP_VERIFY_NOTIFICATION)
-		return false;
-	call->credentials_rejected = false;
-	return true;
-}
-
 static PgwCallVerdict
 verdict_of(const PgwCall *call, bool is_ask)
 {
@@ -426,9 +413,15 @@ verdict_of(const PgwCall *call, bool is_ask)
 void
 pgw_call_report(PgwCall *call)
 {
-	bool is_ask = report_ask(call);
+	/*
+	 * Anybody can have a notification asked for, and so decides what the bank answers: it counts
+	 * for the breaker of such calls alone, never for the bank's health, its key or its retries.
+	 */
+	bool is_ask = call->op == PGW_OP_VERIFY_NOTIFICATION;
 	PgwCallVerdict verdict = verdict_of(call, is_ask);
 
+	if (is_ask)
+		call->credentials_rejected = false;
 	if (call->credentials_rejected || call->answer.other_mode)
 		verdict = PGW_VERDICT_FAILURE; /* nothing can be done there until somebody mends it */
 	/* a ping stands in for a charge */

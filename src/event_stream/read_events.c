@@ -218,19 +218,20 @@ forget_late_events(void)
 		0, NULL, NULL, NULL, SPI_OK_DELETE);
 }
 
-/* Is it where synchronous_standby_names asks for it?  Where that names none, it is. */
+/*
+ * Is it where synchronous_standby_names asks for it?  Where that names none, it is.  In this
+ * function synchronous_commit is on, whatever the caller has: its standbys' disks are waited for.
+ */
 static bool
 is_replicated(XLogRecPtr written)
 {
-	int mode = synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_WRITE   ? SYNC_REP_WAIT_WRITE
-			   : synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY ? SYNC_REP_WAIT_APPLY
-																	   : SYNC_REP_WAIT_FLUSH;
 	bool replicated;
 
+	Assert(synchronous_commit == SYNCHRONOUS_COMMIT_ON);
 	if (!SyncRepRequested() || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0')
 		return true;
 	LWLockAcquire(SyncRepLock, LW_SHARED);
-	replicated = WalSndCtl->lsn[mode] >= written;
+	replicated = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] >= written;
 	LWLockRelease(SyncRepLock);
 	return replicated;
 }

@@ -11,7 +11,7 @@
  *     - The row is committed before the bank that sent it is answered, so one that is to be asked
  *       for is never forgotten: whoever is killed while it is asked for leaves it due again.
  *     - One that comes again before it is confirmed is as new, as its sender is told that it is
- * taken: no answer to a question of before lets it go.
+ *       taken: no answer to a question of before lets it go.
  *     - That it is confirmed, which payment it is about and what follows are one commit.
  *
  * Locks: only the worker changes such rows; what somebody else has locked (a purge) is passed over.
@@ -24,10 +24,10 @@
 #include "utils/builtins.h"
 
 #include "core/base/mutant.h"
+#include "database/statements.h"
 #include "notified/notification_row.h"
 #include "notified/unconfirmed.h"
 #include "store/notification_rows.h"
-#include "database/statements.h"
 
 #define MOST 1000
 
