@@ -1140,7 +1140,7 @@ CREATE INDEX notifications_change ON pgw.notifications (transaction_id) WHERE ch
 CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id)
 	WHERE amounts <> 'equal' AND NOT alerted AND transaction_id IS NOT NULL;
 CREATE INDEX notifications_unmatched ON pgw.notifications (next_match_at) WHERE next_match_at IS NOT NULL;
-CREATE INDEX notifications_unconfirmed ON pgw.notifications (next_ask_at) WHERE next_ask_at IS NOT NULL;
+CREATE INDEX notifications_unconfirmed ON pgw.notifications (bank, next_ask_at) WHERE next_ask_at IS NOT NULL;
 CREATE INDEX notifications_dispute ON pgw.notifications (transaction_id) WHERE dispute = 'waiting';
 CREATE INDEX notifications_dispute_alert ON pgw.notifications (notification_id) WHERE dispute IN ('waiting', 'unclear') AND NOT alerted;
 COMMENT ON TABLE pgw.notifications IS
@@ -1203,7 +1203,7 @@ COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a 
 COMMENT ON INDEX pgw.notifications_evidence IS 'What a bank has said of an attempt by itself.';
 COMMENT ON INDEX pgw.notifications_waiting IS 'What a bank has said by itself and was not taken yet.';
 COMMENT ON INDEX pgw.notifications_change IS 'Of which payments the totals are still to be asked for.';
-COMMENT ON INDEX pgw.notifications_unconfirmed IS 'Those that the bank is to be asked for.';
+COMMENT ON INDEX pgw.notifications_unconfirmed IS 'Those that a bank is to be asked for; so many wait for it at most.';
 COMMENT ON INDEX pgw.notifications_dispute IS 'What was said of disputes and is not recorded yet.';
 COMMENT ON INDEX pgw.notifications_dispute_alert IS 'Those about disputes that a person should see.';
 COMMENT ON INDEX pgw.notifications_to_alert IS 'Those with another amount, of which people are still to be told.';

@@ -24,6 +24,9 @@
 #include "utils/builtins.h"
 
 #include "core/base/mutant.h"
+#include "database/find_row.h"
+#include "database/relations.h"
+#include "database/row.h"
 #include "database/statements.h"
 #include "notified/notification_row.h"
 #include "notified/unconfirmed.h"
@@ -34,22 +37,29 @@
 /* Farther away no next question is: the clock was set back. */
 #define FARTHEST_MS (INT64CONST(2) * 60 * 60 * 1000)
 
+/*
+ * In a caller's transaction: so without an MVCC read, which at SERIALIZABLE would make callers that
+ * have nothing to do with each other fail, and see none that others took meanwhile.  No more
+ * entries of the bank's part of the index are read than may wait.
+ */
 bool
 pgw_unconfirmed_full(const char *bank)
 {
-	Oid types[] = {TEXTOID, INT4OID};
-	Datum args[] = {CStringGetTextDatum(bank), Int32GetDatum(MOST)};
+	Oid relid = pgw_relation("notifications");
+	static PgwIndexByColumns of_bank = {
+		.columns = {"bank", "next_ask_at"}, .n = 2, .where = {"next_ask_at"}, .nwhere = 1};
+	Oid index = pgw_relation_index(relid, &of_bank);
+	Datum key = CStringGetTextDatum(bank);
+	uint32 look = MOST;
 	bool full;
+	PgwRel r;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args("SELECT FROM pgw.notifications WHERE bank = $1"
-							  " AND next_ask_at IS NOT NULL LIMIT $2",
-							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "the notifications that wait could not be counted");
-	full = SPI_processed >= MOST && !PGW_MUTATED(UNCONFIRMED_FLOOD);
-	SPI_finish();
-	return full;
+	if (!OidIsValid(index))
+		return false; /* somebody has taken it away: no reason to refuse what a bank says */
+	pgw_row_open_read(&r, relid);
+	full = pgw_row_count(&r, index, &key, 1, MOST, &look, NULL, NULL) >= MOST;
+	pgw_row_close(&r);
+	return full && !PGW_MUTATED(UNCONFIRMED_FLOOD);
 }
 
 PgwCameAgain

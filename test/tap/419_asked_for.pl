@@ -148,6 +148,19 @@ part($node, 'flood', sub {
 	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'when there is room');
 	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'it is asked for');
 });
+part($node, 'serializable', sub {
+	my @callers = map { PgwSession->new($node, name => "serializable $_") } 1 .. 2;
+	for my $n (0, 1)
+	{
+		$callers[$n]->query('BEGIN ISOLATION LEVEL SERIALIZABLE');
+		is($callers[$n]->query("SELECT verdict FROM pgw.receive_notification('asked', '{}', convert_to('{\"id\":\"made-$n" . '7' x 31 . "\"}', 'UTF8'))"), 'to_confirm', 'two callers take one each');
+	}
+	for my $caller (@callers)
+	{
+		$caller->run('COMMIT');
+		is($caller->state, '00000', 'and neither makes the other fail') or diag($caller->err);
+	}
+});
 part($node, 'flood of another bank', sub {
 	sql("INSERT INTO pgw.banks (name, connector, base_url, livemode, priority, request_timeout) SELECT 'flooded', connector, base_url, livemode, priority, request_timeout FROM pgw.banks WHERE name = 'asked';
 		INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest, event_id, outcome, received_at, next_ask_at)
