@@ -5,7 +5,8 @@
  * asks the bank for it (queue/ask_banks.c), and what counts is what the bank answers.  Until then
  * it is matched with no payment, and nothing follows from it.
  *
- * Bounds: MOST of them wait for a bank, as anybody who knows the endpoint can make them up.
+ * Bounds: PGW_UNCONFIRMED_MOST of them wait for a bank, as anybody who knows the endpoint can make
+ * them up.
  *
  * Orderings that matter
  *     - The row is committed before the bank that sent it is answered, so one that is to be asked
@@ -32,8 +33,6 @@
 #include "notified/unconfirmed.h"
 #include "store/notification_rows.h"
 
-#define MOST 1000
-
 /* Farther away no next question is: the clock was set back. */
 #define FARTHEST_MS (INT64CONST(2) * 60 * 60 * 1000)
 
@@ -50,14 +49,14 @@ pgw_unconfirmed_full(const char *bank)
 		.columns = {"bank", "next_ask_at"}, .n = 2, .where = {"next_ask_at"}, .nwhere = 1};
 	Oid index = pgw_relation_index(relid, &of_bank);
 	Datum key = CStringGetTextDatum(bank);
-	uint32 look = MOST;
+	uint32 look = PGW_UNCONFIRMED_MOST;
 	bool full;
 	PgwRel r;
 
 	if (!OidIsValid(index))
 		return false; /* somebody has taken it away: no reason to refuse what a bank says */
 	pgw_row_open_read(&r, relid);
-	full = pgw_row_count(&r, index, &key, 1, MOST, &look, NULL, NULL) >= MOST;
+	full = pgw_row_count(&r, index, &key, 1, look, &look, NULL, NULL) == PGW_UNCONFIRMED_MOST;
 	pgw_row_close(&r);
 	return full && !PGW_MUTATED(UNCONFIRMED_FLOOD);
 }

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "exchange/exchange_status.h"
 #include "operator_api/health_locked.h"
+#include "operator_api/health_notifications.h"
 #include "operator_api/health_processes.h"
 #include "operator_api/health_readers.h"
 #include "operator_api/health_report.h"
@@ -48,6 +49,7 @@ static const PgwHealthCheck checks_of_tables[] = {
 	{pgw_health_check_read_only, {"read_only"}},
 	{pgw_health_check_banks, {"banks"}},
 	{pgw_health_check_versions, {"bank_versions"}},
+	{pgw_health_check_unconfirmed, {"unconfirmed_notifications"}},
 	{pgw_health_check_event_consumers, {"event_consumers"}},
 	{pgw_health_check_webhooks, {"webhooks"}},
 	{pgw_health_check_partitions, {"partitions"}},

@@ -7,6 +7,9 @@
 #include "postgres.h"
 #include "utils/uuid.h"
 
+/* So many wait for a bank at most until it is asked whether they are its own. */
+#define PGW_UNCONFIRMED_MOST 1000
+
 /* pgw_statements_begin() for statements that read and change them. */
 extern void pgw_store_notifications_begin(void);
 

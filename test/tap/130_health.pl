@@ -55,6 +55,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		table_locks
 		tables
 		transaction_ids
+		unconfirmed_notifications
 		version
 		webhooks
 		worker

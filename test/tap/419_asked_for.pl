@@ -144,7 +144,11 @@ part($node, 'flood', sub {
 	my $ref = submit('f');
 	is(verdict_of({ id => "paid-$ref" }), 'too_many 503', 'where a thousand wait no more are taken');
 	is(row("paid-$ref"), '', 'and the bank sends it again');
-	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'made-%'");
+	like(sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^warning .*"bank": "asked", "full": true, "late": false, "count": 100\d/, 'and health() says so');
+	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'made-%'; UPDATE pgw.notifications SET recorded_at = recorded_at - interval '2 h' WHERE event_id LIKE 'other-%'");
+	like(sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^warning .*"full": false, "late": true/, '... and that one has waited for two hours');
+	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'other-%'");
+	like(sql("SELECT status || ' ' || coalesce(advice, '-') FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^ok -$/, '... and nothing when none has');
 	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'when there is room');
 	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'it is asked for');
 });
