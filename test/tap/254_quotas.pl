@@ -12,8 +12,8 @@ use Time::HiRes qw(time);
 my $node = pgw_node('quotas', debug => 1, conf => "fsync = off\nrestart_after_crash = on\npgw.compensation_delay = 0\npgw.merchant_max_submitted = 20\npgw.role_max_submitted = 30\n");
 my $bank = bank_start();
 pgw_setup($node, $bank);
-$node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('one'), ('two'), ('three'), ('four'), ('five'), ('flood');
-	CREATE ROLE anna LOGIN; CREATE ROLE bert LOGIN; CREATE ROLE carl LOGIN; SELECT pgw.grant_access('anna', 'client'), pgw.grant_access('bert', 'client'), pgw.grant_access('carl', 'client')");
+$node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('one'), ('two'), ('three'), ('four'), ('five'), ('flood'), ('six');
+	CREATE ROLE anna LOGIN; CREATE ROLE bert LOGIN; CREATE ROLE carl LOGIN; CREATE ROLE dora LOGIN; SELECT pgw.grant_access('dora', 'client'), pgw.grant_access('anna', 'client'), pgw.grant_access('bert', 'client'), pgw.grant_access('carl', 'client')");
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 sub psql_as
@@ -66,6 +66,8 @@ like(health(), qr/^ok/, 'health() has nothing to say');
 part($node, 'merchant', sub {
 	is((psql_as('anna', submits('a', 20, 'one')))[1], 20, 'as many as may wait');
 	is_refused('anna', 'a21', 'one', 'pgw.merchant_max_submitted', 'one more is refused');
+	like((psql_as('dora', submits('s', 21, 'six')))[2], qr/PW429.*"quota": "pgw\.merchant_max_submitted"/s, 'and one more of a single statement, which sees its own');
+	is(sql("SELECT count(*) FROM pgw.payments WHERE merchant = 'six'"), 0, 'with all that the statement did');
 	is_refused('bert', 'b', 'one', 'pgw.merchant_max_submitted', 'whoever asks');
 	is(sql("SELECT count(*) FROM pgw.find_payment('a21', 'one')"), 0, 'nothing of it is recorded');
 	is((psql_as('anna', submit('a7', 'one')))[1], 'pending', 'what is recorded is replayed');
