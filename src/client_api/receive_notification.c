@@ -254,6 +254,7 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 	{
 		pgw_tables_lock(pgw_bounded_call_deadline());
 		pgw_match_notification(&r->said, r->verdict == PGW_NOTIFICATION_HINT, bank, &r->match);
+		pgw_notification_keep_ids(&r->said, &r->match.known);
 		if (r->verdict == PGW_NOTIFICATION_HINT || insert(r, bank, 0))
 			have_it_asked(r);
 		else

@@ -296,6 +296,7 @@ pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank 
 	m->has_payment = true;
 	m->payment_id = attempt.payment_id;
 	m->transaction_id = attempt.transaction_id;
+	m->known = (PgwIdsKnown){attempt.card_last4, attempt.bank_reference};
 	m->amounts = compare_amount(s, &attempt);
 	m->outcome = "nothing_open";
 	if (m->dispute)

@@ -8,6 +8,7 @@
 #include "utils/uuid.h"
 
 #include "bank/bank_config.h"
+#include "core/notification/kept_ids.h"
 #include "core/notification/read_notification.h"
 #include "store/tables.h"
 
@@ -16,6 +17,8 @@ typedef struct PgwMatch
 	bool has_payment;
 	pg_uuid_t payment_id;
 	pg_uuid_t transaction_id; /* the attempt that it names */
+	/* what is known of the attempt that was found, or nothing: pgw_notification_keep_ids() */
+	PgwIdsKnown known;
 	PgwSaidAmount amounts;
 	const PgwAttempt *in_doubt; /* of that payment, at this bank */
 	int nin_doubt;
@@ -35,7 +38,10 @@ typedef struct PgwMatched
 	char bank_reference[256]; /* the bank's id of the charge, as it has said; empty: none */
 } PgwMatched;
 
-/* is_hint: anybody may have sent it.  What *m points to is palloc'd. */
+/*
+ * is_hint: anybody may have sent it.  What *m points to is palloc'd.  Once it is found, and before
+ * anything of it is stored or handed on, pgw_notification_keep_ids() has to see its ids.
+ */
 extern void pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank *bank,
 								   PgwMatch *m);
 

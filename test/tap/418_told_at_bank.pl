@@ -76,6 +76,18 @@ part($node, 'refunds', sub {
 	is_consistent();
 });
 
+# One in thirty of a bank's ids of sixteen digits looks like a card's number.
+part($node, 'an id that looks like a card', sub {
+	pay($node, 'i', bank => 'told');
+	is(sql("SELECT card_last4 FROM pgw.payments WHERE client_request_id = 'i'"), '4242', 'how the card ends is known');
+	tells('refunded', 'i', '5105105105105100', 300);
+	stands_so('i', 'partially_refunded 1000 0 0 0 300', 'what has another end is no card');
+	is(made('i'), 'refund Completed 300 5105105105105100', 'and is the id of the refund');
+	tells('refunded', 'i', '4242424242424242', 200);
+	is_seen('what ends as the card does');
+	is(sql("SELECT count(*) FROM pgw.notifications n WHERE n::text LIKE '%4242424242424242%'"), 0, 'is not kept');
+});
+
 part($node, "pgw's own", sub {
 	pay($node, 'o', bank => 'told');
 	request_operation($node, refund => 'o', 'o-r', 200);

@@ -13,6 +13,7 @@
 
 #include "core/connector/compiled.h"
 #include "core/notification/read_dispute.h"
+#include "core/notification/kept_ids.h"
 #include "core/notification/read_notification.h"
 #include "core/payment/dispute_rules.h"
 #include "quotes.h"
@@ -402,10 +403,14 @@ reading(void **state)
 	assert_true(n.dispute.moved_backwards);
 	assert_int_equal(n.dispute.deadline, 1893456000);
 
-	/* a card number is nobody's id */
+	/* an id that may be a card's number is read, and not kept */
 	read_body("{'t': 'opened', 'd': {'id': '4111111111111111', 'a': -5, 'c': 'EUR', 'by': 'soon'}}",
 			  &n);
 	assert_int_equal(n.dispute.steps, BIT(PGW_DISPUTE_OPENED));
+	assert_string_equal(n.dispute.id, "4111111111111111");
+	pgw_notification_keep_ids(&n, &(PgwIdsKnown){"4242", NULL});
+	assert_string_equal(n.dispute.id, "4111111111111111");
+	pgw_notification_keep_ids(&n, &(PgwIdsKnown){"1111", NULL});
 	assert_string_equal(n.dispute.id, "");
 	assert_false(n.dispute.amount.there);
 	assert_int_equal(n.dispute.deadline, 0);

@@ -20,6 +20,7 @@
 #include "core/connector/compiled.h"
 #include "core/notification/ask_again.h"
 #include "core/notification/given_headers.h"
+#include "core/notification/kept_ids.h"
 #include "core/notification/match_again.h"
 #include "core/notification/notification_verdict.h"
 #include "core/notification/read_notification.h"
@@ -630,17 +631,65 @@ test_says(void **state)
 	assert_true(n.other_mode); /* neither */
 	read_body(spec, "{'id': 'r'}", true, &n);
 	assert_false(n.other_mode); /* it says nothing */
-	/* a card number is nobody's id */
-	read_body(spec, "{'id': '4111111111111111', 'ref': '4111 1111 1111 1111'}", true, &n);
-	assert_string_equal(n.bank_reference, "");
-	assert_string_equal(n.event_id, "");
-	assert_string_equal(n.reference, "");
-	assert_int_equal(strlen(n.identity), 64);
+	/* a text that is no id is not kept if it holds a card number */
+	read_body(spec, "{'id': 'a', 'type': '4111111111111111'}", true, &n);
+	assert_string_equal(n.type, "");
 	read_body(spec, "{'type': 'paid'}", true, &n);
 	assert_string_equal(n.identity, "");
 	read_body(spec, "{'id': 'a', 'id': 'b'}", true, &n);
 	assert_false(n.readable);
 	assert_int_equal(strlen(n.digest), 64);
+}
+
+/*
+ * A bank's id of sixteen digits may look like a card's number: it is one where it ends like the
+ * card that was charged, or nobody knows how that ends.
+ */
+static void
+test_ids_like_cards(void **state)
+{
+	static const char spec[] =
+		STRIPE ", 'fields': {'bank_reference': '/charge', 'reference': '/ref'}";
+	static const char body[] = "{'id': 'evt_5105105105105100', 'charge': 'ch_5166802200000683',"
+							   " 'ref': '4111 1111 1111 1111'}";
+	static const struct
+	{
+		PgwIdsKnown known;
+		const char *event_id;
+		const char *charge;
+		const char *ref;
+		const char *refund;
+	} cases[] = {
+		{{NULL, NULL}, "", "", "", ""},
+		{{"", ""}, "", "", "", ""},
+		{{NULL, "ch_5166802200000683"}, "", "ch_5166802200000683", "", ""},
+		{{"1111", NULL}, "evt_5105105105105100", "ch_5166802200000683", "", "4242424242424242"},
+		{{"4242", NULL}, "evt_5105105105105100", "ch_5166802200000683", "4111 1111 1111 1111", ""},
+		{{"0683", "other"}, "evt_5105105105105100", "", "4111 1111 1111 1111", "4242424242424242"},
+		{{"0683", "ch_5166802200000683"},
+		 "evt_5105105105105100",
+		 "ch_5166802200000683",
+		 "4111 1111 1111 1111",
+		 "4242424242424242"},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwNotification n;
+
+		read_body(spec, body, true, &n);
+		/* as they came: for finding the payment by */
+		assert_string_equal(n.event_id, "evt_5105105105105100");
+		assert_string_equal(n.bank_reference, "ch_5166802200000683");
+		strcpy(n.operation_reference, "4242424242424242");
+		pgw_notification_keep_ids(&n, &cases[i].known);
+		assert_string_equal(n.event_id, cases[i].event_id);
+		assert_string_equal(n.bank_reference, cases[i].charge);
+		assert_string_equal(n.reference, cases[i].ref);
+		assert_string_equal(n.operation_reference, cases[i].refund);
+		assert_int_equal(strlen(n.identity), 64);
+	}
 }
 
 /* Amounts are those of the currency beside them, and compared with what was asked for. */
@@ -800,9 +849,10 @@ test_unsigned(void **state)
 	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
 	judge(LOOK ": {'scheme': 'none'}, " FIELDS, "{\"id\": \"a\", \"livemode\": false}", true, j);
 	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_OTHER_MODE);
+	/* an id is what a payment is found by, and of a hint nothing is kept */
 	judge(LOOK ": {'scheme': 'none'}, " FIELDS, "{\"id\": \"4111111111111111\"}", true, j);
 	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_HINT);
-	assert_string_equal(j[0].said.bank_reference, "");
+	assert_string_equal(j[0].said.bank_reference, "4111111111111111");
 	assert_int_equal(pgw_notification_http_status(PGW_NOTIFICATION_HINT), 200);
 }
 
@@ -1244,6 +1294,7 @@ main(void)
 		cmocka_unit_test(test_the_others),
 		cmocka_unit_test(test_bombs),
 		cmocka_unit_test(test_says),
+		cmocka_unit_test(test_ids_like_cards),
 		cmocka_unit_test(test_amounts),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_names),

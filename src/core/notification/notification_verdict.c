@@ -11,6 +11,7 @@
 #include "core/bank_message/answer_body.h"
 #include "core/base/mutant.h"
 #include "core/connector/compiled.h"
+#include "core/notification/kept_ids.h"
 
 static const struct
 {
@@ -88,6 +89,8 @@ pgw_notification_keep_id(PgwNotification *said)
 {
 	PgwNotification kept = {.readable = said->readable};
 
+	/* of what anybody may have sent nobody knows whose card it would be */
+	pgw_notification_keep_ids(said, &(PgwIdsKnown){0});
 	memcpy(kept.digest, said->digest, sizeof(kept.digest));
 	memcpy(kept.identity, said->identity, sizeof(kept.identity));
 	memcpy(kept.event_id, said->event_id, sizeof(kept.event_id));

@@ -164,7 +164,7 @@ pgw_dispute_read(const PgwConnector *c, const PgwAnswerBody *body, char *bank_re
 	out->steps = steps_of(spec, body);
 	if (out->steps == 0)
 		return;
-	pgw_said_place(body, &spec->id, out->id, sizeof(out->id));
+	pgw_said_id(body, &spec->id, out->id, sizeof(out->id));
 	pgw_said_field(&spec->said, body, PGW_FIELD_BANK_REFERENCE, bank_reference,
 				   bank_reference_size);
 	pgw_said_field(&spec->said, body, PGW_FIELD_REFERENCE, reference, reference_size);

@@ -103,7 +103,6 @@ take_identity(const PgwNotificationSpec *spec, const PgwArrived *n, const PgwAns
 
 		if (strlen(id) < sizeof(out->event_id) && !pgw_has_control(id, ""))
 			memcpy(out->event_id, id, strlen(id) + 1);
-		pgw_said_keep(out->event_id);
 	}
 	pgw_buf_free(&parts);
 }
@@ -164,8 +163,8 @@ take_evidence(const PgwNotificationSpec *spec, const PgwAnswerBody *body, PgwNot
 		out->about = rule->about;
 		out->says = rule->outcome;
 		if (rule->has_id)
-			pgw_said_place(body, &rule->id, out->operation_reference,
-						   sizeof(out->operation_reference));
+			pgw_said_id(body, &rule->id, out->operation_reference,
+						sizeof(out->operation_reference));
 	}
 }
 

@@ -11,7 +11,10 @@
 #include "core/connector/said_dispute.h"
 #include "core/notification/verify_signature.h"
 
-/* Bounded copies; empty: it does not say, or what stands there is not to be kept. */
+/*
+ * Bounded copies; empty: it does not say, or what stands there is not to be kept.  Ids may look
+ * like a card's number, and are for finding the payment by, until kept_ids.h has seen to them.
+ */
 typedef struct PgwNotification
 {
 	bool readable;     /* a JSON document, whole and unambiguous */

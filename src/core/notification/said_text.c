@@ -1,5 +1,8 @@
 /*
  * said_text.c - texts of a notification that are kept: whole, and none that holds a card's number
+ *
+ * Ids are read as they are, for one in thirty of sixteen digits looks like a card's number: what is
+ * kept of them is decided when it is known whose they are (kept_ids.c).
  */
 #include "core/notification/said_text.h"
 
@@ -9,20 +12,21 @@
 #include "core/card/card_text.h"
 
 void
-pgw_said_keep(char *text)
+pgw_said_place(const PgwAnswerBody *body, const PgwPointer *place, char *dst, size_t size)
 {
-	if (pgw_text_has_card_number(text, strlen(text)))
-		text[0] = '\0';
+	pgw_said_id(body, place, dst, size);
+	if (pgw_text_has_card_number(dst, strlen(dst)))
+		dst[0] = '\0';
 }
 
 void
-pgw_said_place(const PgwAnswerBody *body, const PgwPointer *place, char *dst, size_t size)
+pgw_said_id(const PgwAnswerBody *body, const PgwPointer *place, char *dst, size_t size)
 {
 	PgwJson v;
 
 	dst[0] = '\0';
-	if (pgw_answer_body_follow(body, place, &v) && pgw_answer_body_text(&v, dst, size, false))
-		pgw_said_keep(dst);
+	if (!pgw_answer_body_follow(body, place, &v) || !pgw_answer_body_text(&v, dst, size, false))
+		dst[0] = '\0';
 }
 
 void
@@ -35,6 +39,6 @@ pgw_said_field(const PgwAnswerSpec *said, const PgwAnswerBody *body, PgwAnswerFi
 
 	dst[0] = '\0';
 	source = pgw_answer_field(said, &nothing, body, field, &v);
-	if (source != NULL && pgw_answer_id(source, &v, dst, size))
-		pgw_said_keep(dst);
+	if (source == NULL || !pgw_answer_id(source, &v, dst, size))
+		dst[0] = '\0';
 }

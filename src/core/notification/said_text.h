@@ -9,14 +9,14 @@
 #include "core/bank_message/answer_body.h"
 #include "core/connector/compiled.h"
 
-/* Emptied, if it looks like a card's number, whatever it is. */
-extern void pgw_said_keep(char *text);
-
 /* What stands at this place; empty: nothing that could be kept. */
 extern void pgw_said_place(const PgwAnswerBody *body, const PgwPointer *place, char *dst,
 						   size_t size);
 
-/* ... in this field, as an id or reference */
+/* ... as an id, which may look like a card's number: kept_ids.h says whether it is kept */
+extern void pgw_said_id(const PgwAnswerBody *body, const PgwPointer *place, char *dst, size_t size);
+
+/* ... in this field, as an id or reference: the same */
 extern void pgw_said_field(const PgwAnswerSpec *said, const PgwAnswerBody *body,
 						   PgwAnswerField field, char *dst, size_t size);
 
