@@ -2801,7 +2801,7 @@ $$
 			'redeliver,test_webhook}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{slot_is_worked,global_payment,global_find_payment,global_look,global_statistics,global_broken_invariants}'),
-		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL, '{shard_name,global_health}'),
+		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL, '{shard_name,global_health,require_global_views}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
 		('{operator,auditor}', 'SELECT', 'TABLE', NULL,
 			'{audit_transactions,audit_events,audit_disputes,manual_reviews,alerts,payment_facts,payment_steps,webhook_deliveries}'),
@@ -3401,7 +3401,7 @@ CREATE FUNCTION pgw.global_views(servers text[], readers text[] DEFAULT '{}', OU
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 	SET standard_conforming_strings = on SET extra_float_digits = 1
-	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex SET client_min_messages = warning AS
 $$
 #variable_conflict use_column
 DECLARE
@@ -3490,6 +3490,30 @@ COMMENT ON FUNCTION pgw.global_views(text[], text[]) IS
 	'Makes schema pgw_all over these foreign servers, one for each shard, or brings it up to date: views of the payments, '
 	'attempts, events, reviews, figures and health of all of them. Says what each has answered.';
 
+-- What stands in pgw_all runs with the rights of whoever asks: nobody else may have put it there.
+CREATE FUNCTION pgw.require_global_views() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+	SET standard_conforming_strings = on SET extra_float_digits = 1
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
+$$
+DECLARE
+	maker oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'pgw_all');
+BEGIN
+	IF maker IS NULL THEN
+		RAISE EXCEPTION 'there is no schema pgw_all' USING ERRCODE = 'PW422',
+			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}',
+			HINT = 'The owner of pgw makes it in this database: SELECT * FROM pgw.global_views(servers). See docs/scaling.md.';
+	ELSIF NOT has_function_privilege(maker, 'pgw.global_views(text[], text[])', 'EXECUTE') THEN
+		RAISE EXCEPTION 'schema pgw_all was not made by pgw.global_views()' USING ERRCODE = 'PW422',
+			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}',
+			HINT = format('It is the property of "%s", who may not call pgw.global_views(), and what stands in it would run with'
+				' your rights. Drop it, and have the owner of pgw make it.', pg_get_userbyid(maker));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION pgw.require_global_views() IS
+	'Internal: refuses a schema pgw_all of somebody who may not make it.';
+
 CREATE FUNCTION pgw.global_health(OUT server text, OUT check_name text, OUT status text, OUT advice text, OUT details jsonb)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
@@ -3497,6 +3521,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_id
 	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET bytea_output = hex AS
 $$
 BEGIN
+	PERFORM pgw.require_global_views();
 	FOR server IN EXECUTE 'SELECT s.server FROM pgw_all.shards s ORDER BY s.server' LOOP
 		BEGIN
 			-- all of a shard's rows, or the one that says that it could not be asked
@@ -3553,6 +3578,7 @@ DECLARE
 	likely text[];
 	s text;
 BEGIN
+	PERFORM pgw.require_global_views();
 	EXECUTE 'SELECT array_agg(s.server) FROM pgw_all.shards s WHERE s.slots @> $1' INTO likely USING $1;
 	-- those that were home of the slot first; what has moved since is at home elsewhere
 	FOR s IN EXECUTE 'SELECT s.server FROM pgw_all.shards s ORDER BY NOT s.server = ANY ($1), s.server' USING coalesce(likely, '{}') LOOP
@@ -3577,6 +3603,7 @@ $$
 DECLARE
 	of_shards text;
 BEGIN
+	PERFORM pgw.require_global_views();
 	PERFORM pgw.check_statistics('pgw.global_statistics()', $1, $2, $3, $4);
 	-- Each shard groups its own: what comes over the network is a row for each group.
 	EXECUTE $q$SELECT string_agg(format('SELECT CASE WHEN $3 IS NULL THEN $1 ELSE date_bin($3, f.created_at, $1) END AS start,'
@@ -3622,6 +3649,7 @@ DECLARE
 	covered int4multirange := '{}';
 	ids text;
 BEGIN
+	PERFORM pgw.require_global_views();
 	EXECUTE 'SELECT coalesce(array_agg(s.server ORDER BY s.server), ''{}'') FROM pgw_all.shards s' INTO names;
 	FOREACH s IN ARRAY names LOOP
 		BEGIN

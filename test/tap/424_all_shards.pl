@@ -25,6 +25,7 @@ my $refused = sub {
 	like($err, $why, $name);
 };
 $report->('CREATE EXTENSION pgw');
+$refused->('SELECT * FROM pgw.global_health()', qr/PW422: there is no schema pgw_all.*HINT: .*global_views/s, 'nothing is asked before it is made');
 $refused->("SELECT * FROM pgw.global_views('{a}')", qr/PW400: invalid arguments of pgw\.global_views.*"servers".*a: no server of postgres_fdw.*HINT: .*CREATE EXTENSION postgres_fdw/s, 'without postgres_fdw');
 $report->('CREATE EXTENSION postgres_fdw');
 $report->(sprintf q{CREATE SERVER %1$s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%2$s', port '%3$s', dbname 'postgres', connect_timeout '10');
@@ -42,6 +43,7 @@ part($a, 'one of them', sub {
 });
 
 is($views->('{a,b}'), "a|a|{[0,512)}|f\nb|b|{[512,1024)}|f", 'the other one is added');
+is(($a->psql('report', "SELECT FROM pgw.global_views('{a,b}', '{auditor}')"))[2], '', 'and nothing is said of what was there already');
 
 part($a, 'both', sub {
 	is($report->('SELECT server, shard, client_request_id, status FROM pgw_all.payments ORDER BY 1, 3'), "a|a|s1.a|captured\nb|b|s600.b|captured\nb|b|s601.b|authorized", 'payments of both');
@@ -90,6 +92,9 @@ part($a, 'readers', sub {
 	$refused->('SELECT * FROM pgw_all.payments', qr/42501/, 'nobody else reads anything', extra_params => [ '-U', 'stranger' ]);
 	$report->('ALTER SCHEMA pgw_all OWNER TO stranger');
 	$refused->("SELECT * FROM pgw.global_views('{a,b}')", qr/PW422: schema pgw_all is another role's.*HINT/s, 'a schema that another role has made is not built in');
+	$refused->($_, qr/PW422: schema pgw_all was not made by pgw\.global_views\(\).*HINT: .*"stranger"/s, "nor is it asked: $_")
+	  for 'SELECT * FROM pgw.global_health()', 'SELECT * FROM pgw.global_broken_invariants()', "SELECT * FROM pgw.global_payment('$id{b}')", "SELECT * FROM pgw.global_find_payment('s600.b')",
+	  "SELECT * FROM pgw.global_statistics(now() - interval '1 day', now())";
 	$report->('ALTER SCHEMA pgw_all OWNER TO postgres');
 });
 
