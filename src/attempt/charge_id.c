@@ -86,8 +86,12 @@ whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 				pgw_store_claim_reference(call->bank->account, id, &attempt->transaction_id, false);
 			if (owner == PGW_OWNER_SELF)
 				attempt->bank_reference = pstrdup(id);
-			/* what took the money of another payment's charge is not what took this one's */
-			if (owner == PGW_OWNER_SELF)
+			/*
+			 * What took the money of another payment's charge is not what took this one's.  Of an
+			 * authorization nothing is taken yet: a capture that is named belongs to whoever asks
+			 * for it.
+			 */
+			if (owner == PGW_OWNER_SELF && attempt->capture != PGW_CAPTURE_MANUAL)
 				owner = pgw_operation_id_claim_capture(call, attempt);
 			break;
 	}

@@ -187,13 +187,16 @@ pgw_operation_id_note(const PgwCall *call, PgwAttempt *attempt)
 	if (a->capture_reference[0] == '\0' ||
 		(call->op != PGW_OP_CAPTURE && call->op != PGW_OP_LOOKUP_CHARGE))
 		return;
+	/* a look-up of a refund or void shows the charge with its capture, which is not theirs */
+	if (!of_payment && attempt->kind != PGW_KIND_CAPTURE)
+		return;
 	/* of several that a charge may have, it shows the one whose id it is */
 	if (call->op == PGW_OP_LOOKUP_CHARGE &&
 		pgw_operation_id_claim_capture(call, attempt) != PGW_OWNER_SELF)
 		return;
 	if (of_payment)
 		attempt->capture_reference = pstrdup(a->capture_reference);
-	else if (attempt->kind == PGW_KIND_CAPTURE)
+	else
 		attempt->bank_reference = pstrdup(a->capture_reference);
 }
 

@@ -53,7 +53,7 @@ sub seen
 {
 	my ($charge) = grep { $_->{token} =~ /mute/ } @charges;
 	push @done, { what => 'seen', charge => $charge->{id}, token => '', amount => 0, id => '' };
-	return { document => { state => 'ok', ref => $charge->{ref}, captured => $charge->{captured}, id => ++$looked <= 2 ? 'of_another_shop' : $charge->{id} } };
+	return { document => { state => 'ok', ref => $charge->{ref}, captured => $charge->{captured}, refunded => $charge->{refunded}, $charge->{refunded} ? (capture => 'cap_shown') : (), id => ++$looked <= 2 ? 'of_another_shop' : $charge->{id} } };
 }
 
 my $bank = scripted_bank(sub {
@@ -79,7 +79,7 @@ add_dialect($node, $bank, 'ids', {
 	capabilities => { tokens => \1, partial_capture => \1, multiple_captures => \1, partial_refund => \1, accepted_final_after_seconds => 86400 },
 	operations => {
 		charge => form_request('/charge', { %yes, fields => { reference => '/ref', bank_reference => '/id', capture_reference => '/capture' } }, amount => '{{amount}}', token => '{{token}}'),
-		authorize => form_request('/authorize', { %yes, fields => { reference => '/ref', bank_reference => '/id' } }, amount => '{{amount}}', token => '{{token}}'),
+		authorize => form_request('/authorize', { %yes, fields => { reference => '/ref', bank_reference => '/id', capture_reference => '/capture' } }, amount => '{{amount}}', token => '{{token}}'),
 		(map { $_ => form_request("/$_", { %answer, fields => { bank_reference => '/id' } }, @about) } 'capture', 'refund'),
 		void => form_request('/void', { %answer, fields => { bank_reference => '/id' } }, sale => '{{bank_reference}}') } });
 
@@ -98,11 +98,12 @@ add_dialect($node, $bank, 'turns', {
 		reverse => form_request('/reverse', { %yes, fields => { bank_reference => '/id' } }, sale => '{{bank_reference}}') } }, account => 'ids');
 
 add_dialect($node, $bank, 'sees', {
-	v => 2, capabilities => { tokens => \1, lookup_consistent_after_seconds => 0 },
+	v => 2, capabilities => { tokens => \1, partial_refund => \1, lookup_consistent_after_seconds => 0 },
 	operations => {
 		(map { $_ => form_request("/$_", { %yes, fields => { reference => '/ref', bank_reference => '/id' } }, amount => '{{amount}}', token => '{{token}}') } 'charge', 'authorize'),
 		capture => form_request('/capture', { %yes, fields => { bank_reference => '/id' } }, @about),
-		lookup_charge => { method => 'GET', path => '/see?r={{original_ref}}', answer => { rules => $yes{rules}, fields => { reference => '/ref', bank_reference => '/id', captured => '/captured' } } } } });
+		lookup_charge => { method => 'GET', path => '/see?r={{original_ref}}', answer => { rules => $yes{rules}, fields => { reference => '/ref', bank_reference => '/id', captured => '/captured', refunded => '/refunded', capture_reference => '/capture' } } },
+		refund => form_request('/refund', { %yes, fields => { bank_reference => '/id' } }, @about) } });
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -200,6 +201,18 @@ part($node, 'another charge is shown', sub {
 	sql("SELECT pgw.capture_payment(payment_id, 'mc', 5000) FROM pgw.find_payment('mute')");
 	ok(wait_until(sub { status_of($node, 'mc') eq 'Completed' }, 60), 'a capture whose answer is lost is looked up, and done');
 	cmp_ok(made('seen'), '>=', 3, "but not by a look-up that shows a charge which is not the payment's");
+});
+
+# An authorization may name the capture that is to come, and a refund's look-up the capture that there was.
+part($node, 'a capture that is named by others', sub {
+	pay('named', token => 'tok_captured', capture => 'manual');
+	like(operate('capture', 'named', 'nc', 5000), qr/^Completed\|\|cap_/, 'a capture has the id that its authorization has named');
+	pay('mute', token => 'tok_mute', bank => 'sees', capture => 'manual') if defined $ENV{PGW_PART};
+	sql("SELECT pgw.capture_payment(payment_id, 'mc', 5000) FROM pgw.find_payment('mute')") if defined $ENV{PGW_PART};
+	ok(wait_until(sub { status_of($node, 'mc') eq 'Completed' }, 60), 'of a charge that was captured');
+	sql("SELECT pgw.refund_payment(payment_id, 'mr', 700) FROM pgw.find_payment('mute')");
+	ok(wait_until(sub { status_of($node, 'mr') eq 'Completed' }, 60), 'a refund whose answer is lost is looked up at the charge, and done');
+	is(sql("SELECT count(*) FROM pgw.operation_references WHERE bank_reference = 'cap_shown'"), 0, '... and the capture that is shown is not its own');
 });
 
 # Where the ids of its refunds are the charge's, or that of what is refunded, they tell nothing, and are none.

@@ -371,6 +371,13 @@ left(void **unused)
 	pgw_payment_bank_refunded(-130, &s);
 	assert_int_equal(s.status, PGW_PAY_CAPTURED);
 
+	/* what was given back there is of what the bank has taken: then no capture is taken back */
+	pgw_payment_bank_refunded(30, &s);
+	assert_false(pgw_payment_capture_reversed(100, true, false, &s));
+	pgw_payment_bank_refunded(-30, &s);
+	assert_true(pgw_payment_capture_reversed(100, true, false, &s));
+	assert_int_equal(s.status, PGW_PAY_AUTHORIZED);
+
 	s = (PgwPaymentAmounts){PGW_PAY_AUTHORIZED, 100, 0, 0, 0, 0, 0, 0, 0, 0};
 	pgw_payment_bank_captured(60, &s);
 	assert_int_equal(s.status, PGW_PAY_PARTIALLY_CAPTURED);

@@ -322,7 +322,7 @@ pgw_payment_capture_reversed(int64_t amount, bool final, bool closed_otherwise,
 	/* the authorization has expired: what is left of it says so no more */
 	if (!is_open(s) && !final && !closed_otherwise && taken(s) < s->authorized)
 		return false;
-	if (s->refunded + s->refund_pending > left && !PGW_MUTATED(TAKEN_BACK_REFUNDED))
+	if (given_back(s) + s->refund_pending > left && !PGW_MUTATED(TAKEN_BACK_REFUNDED))
 		return false;
 	s->captured -= amount;
 	s->reserved += amount;
