@@ -174,9 +174,11 @@ pgw_put_off_blocked(PgwAttempt *attempt, PgwStep *step, const char *why)
 	step->blocked = true;
 	if (pgw_put_off_ended(attempt, step))
 		return true;
-	if (attempt->put_off_since == 0)
+	/* for one reason after another: how long it has been so is one time */
+	if (attempt->put_off_since == 0 || strcmp(attempt->put_off_reason, why) != 0)
 	{
-		attempt->put_off_since = pgw_now();
+		if (attempt->put_off_since == 0)
+			attempt->put_off_since = pgw_now();
 		attempt->put_off_reason = pstrdup(why);
 		pgw_store_update_attempt(attempt);
 	}

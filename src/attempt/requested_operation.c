@@ -237,9 +237,11 @@ is_held_by_dispute(PgwAttempt *attempt, PgwStep *step, const PgwPayment *p)
 		case PGW_CEILING_FITS:
 			return false;
 		case PGW_CEILING_UNRECORDED:
+			if (pgw_put_off_blocked(attempt, step, "dispute_unrecorded"))
+				return true;
 			step->other_attempt = p->transaction_id;
 			step->other_was_told = true;
-			step->try_later = step->blocked = true;
+			step->try_later = true;
 			return true;
 		case PGW_CEILING_EXCEEDED:
 			end_undone(attempt, step, "amount_disputed", "disputed");

@@ -74,6 +74,23 @@ part($node, 'not recorded yet', sub {
 	is(done_by_bank($node, $bank, 'd'), '0 captures 0 voids 0 refunds', 'nor asked for');
 });
 
+part($node, 'somebody keeps the row', sub {
+	pay($node, 'h', bank => 'told');
+	hide_key();
+	request_operation($node, refund => 'h', 'h-1', 600);
+	is_put_off(1);
+	my $somebody = PgwSession->new($node);
+	$somebody->run("BEGIN; SELECT FROM pgw.payments WHERE client_request_id = 'h' FOR UPDATE");
+	step('h', 'withdrawn', amount => 400);
+	bring();
+	show_key();
+	ok(wait_until(sub { sql("SELECT put_off_reason FROM pgw.payment_transactions WHERE client_request_id = 'h-1'") eq 'dispute_unrecorded' }, 60), 'what a refund waits for is said');
+	is(sql("SELECT details->'reasons'->0->>'reason' FROM pgw.health() WHERE check_name = 'put_off'"), 'dispute_unrecorded', '... by health(), too');
+	$somebody->run('COMMIT');
+	stands('h', 'partially_refunded 1000/600/0', 'then it is paid');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE put_off_since IS NOT NULL"), 0, 'and nothing waits');
+});
+
 part($node, 'not settled', sub {
 	pay($node, 'e', bank => 'told');
 	bank_control($bank, 'settings', { unsettled => JSON::PP::true });
