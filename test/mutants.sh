@@ -237,6 +237,8 @@ UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ASKED_BELIEVED:419_asked_for:confirmed
 ANOTHER_CONFIRMED:419_asked_for:not the bank
 ID_RESPELLED:419_asked_for:written otherwise
+SAID_ID_DROPPED:418_told_at_bank:an id that looks like a card
+SAID_ID_KEPT:418_told_at_bank:an id that looks like a card
 ASKS_WITH_LOOKUPS:419_asked_for:made up by the dozen
 UNCONFIRMED_FLOOD:419_asked_for:flood
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body

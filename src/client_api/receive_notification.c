@@ -19,6 +19,7 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/xlog.h"
+#include "core/notification/kept_ids.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -254,7 +255,7 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 	{
 		pgw_tables_lock(pgw_bounded_call_deadline());
 		pgw_match_notification(&r->said, r->verdict == PGW_NOTIFICATION_HINT, bank, &r->match);
-		pgw_notification_keep_ids(&r->said, &r->match.known);
+		pgw_notification_keep_ids(&r->said, r->match.card_last4);
 		if (r->verdict == PGW_NOTIFICATION_HINT || insert(r, bank, 0))
 			have_it_asked(r);
 		else

@@ -288,6 +288,7 @@ pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank 
 
 	memset(m, 0, sizeof(*m));
 	m->outcome = "unknown_payment";
+	m->card_last4 = "";
 	/* of a hint nothing is recorded: the connector has none */
 	m->dispute = said->dispute.steps != 0;
 	if (!find_attempt(s, bank, &attempt) && !find_by_dispute(s, bank, &attempt))
@@ -296,7 +297,8 @@ pgw_match_notification(const PgwNotification *said, bool is_hint, const PgwBank 
 	m->has_payment = true;
 	m->payment_id = attempt.payment_id;
 	m->transaction_id = attempt.transaction_id;
-	m->known = (PgwIdsKnown){attempt.card_last4, attempt.bank_reference};
+	if (attempt.card_last4 != NULL)
+		m->card_last4 = attempt.card_last4;
 	m->amounts = compare_amount(s, &attempt);
 	m->outcome = "nothing_open";
 	if (m->dispute)

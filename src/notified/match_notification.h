@@ -8,7 +8,6 @@
 #include "utils/uuid.h"
 
 #include "bank/bank_config.h"
-#include "core/notification/kept_ids.h"
 #include "core/notification/read_notification.h"
 #include "store/tables.h"
 
@@ -17,8 +16,7 @@ typedef struct PgwMatch
 	bool has_payment;
 	pg_uuid_t payment_id;
 	pg_uuid_t transaction_id; /* the attempt that it names */
-	/* what is known of the attempt that was found, or nothing: pgw_notification_keep_ids() */
-	PgwIdsKnown known;
+	const char *card_last4;   /* how the card ends that was charged; empty: not known */
 	PgwSaidAmount amounts;
 	const PgwAttempt *in_doubt; /* of that payment, at this bank */
 	int nin_doubt;

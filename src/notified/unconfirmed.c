@@ -21,6 +21,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "core/notification/kept_ids.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
@@ -201,7 +202,7 @@ pgw_unconfirmed_is_confirmed(const PgwUnconfirmed *u, PgwNotification *said, con
 	/* the same notification as it was when it came, however the bank writes its id */
 	strlcpy(said->identity, u->identity, sizeof(said->identity));
 	pgw_match_notification(said, false, bank, &match);
-	pgw_notification_keep_ids(said, &match.known);
+	pgw_notification_keep_ids(said, match.card_last4);
 	pgw_store_notifications_begin();
 	(void) pgw_notification_insert(&row);
 	pgw_statements_end();

@@ -86,6 +86,8 @@ part($node, 'an id that looks like a card', sub {
 	tells('refunded', 'i', '4242424242424242', 200);
 	is_seen('what ends as the card does');
 	is(sql("SELECT count(*) FROM pgw.notifications n WHERE n::text LIKE '%4242424242424242%'"), 0, 'is not kept');
+	tells('refunded', 'i', 'r', 100, reference => 'elsewhere', charge => '4111111111111111');
+	is(sql("SELECT outcome || ' ' || bank_reference FROM pgw.notifications WHERE reference = 'elsewhere'"), 'unknown_payment 4111111111111111', 'an id that is not known yet can be known later');
 });
 
 part($node, "pgw's own", sub {

@@ -408,9 +408,9 @@ reading(void **state)
 			  &n);
 	assert_int_equal(n.dispute.steps, BIT(PGW_DISPUTE_OPENED));
 	assert_string_equal(n.dispute.id, "4111111111111111");
-	pgw_notification_keep_ids(&n, &(PgwIdsKnown){"4242", NULL});
+	pgw_notification_keep_ids(&n, "4242");
 	assert_string_equal(n.dispute.id, "4111111111111111");
-	pgw_notification_keep_ids(&n, &(PgwIdsKnown){"1111", NULL});
+	pgw_notification_keep_ids(&n, "1111");
 	assert_string_equal(n.dispute.id, "");
 	assert_false(n.dispute.amount.there);
 	assert_int_equal(n.dispute.deadline, 0);

@@ -6,17 +6,11 @@
 
 #include "core/notification/read_notification.h"
 
-/* What is known of the payment that it is about; strings are the caller's, NULL or empty: not. */
-typedef struct PgwIdsKnown
-{
-	const char *card_last4; /* how the card ends that was charged */
-	const char *charge_id;  /* the bank's id of the charge, which is stored already */
-} PgwIdsKnown;
-
 /*
- * Empties each id that may be a card's number: one that looks like one, and ends like the card, or
- * nobody knows how that ends.  Before it is stored, logged or handed on.  Its digests stay.
+ * Empties each id that may be a card's number, before it is stored, logged or handed on; its
+ * digests stay.  card_last4: how the card ends that was charged, empty where that is not known.
+ * NULL: anybody may have sent it, and whatever looks like a card's number may be one.
  */
-extern void pgw_notification_keep_ids(PgwNotification *said, const PgwIdsKnown *known);
+extern void pgw_notification_keep_ids(PgwNotification *said, const char *card_last4);
 
 #endif

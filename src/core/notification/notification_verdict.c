@@ -89,8 +89,7 @@ pgw_notification_keep_id(PgwNotification *said)
 {
 	PgwNotification kept = {.readable = said->readable};
 
-	/* of what anybody may have sent nobody knows whose card it would be */
-	pgw_notification_keep_ids(said, &(PgwIdsKnown){0});
+	pgw_notification_keep_ids(said, NULL);
 	memcpy(kept.digest, said->digest, sizeof(kept.digest));
 	memcpy(kept.identity, said->identity, sizeof(kept.identity));
 	memcpy(kept.event_id, said->event_id, sizeof(kept.event_id));
