@@ -9,7 +9,8 @@
  *     - An authorization counts as expired when its lifetime is over and the bank, if it can be
  *       asked, shows nothing captured since: what it does not say is not nothing.
  *     - A refund that the bank took back is in doubt again: its amount is pending until a person
- *       has decided.  So is a capture, whose amount is reserved.
+ *       has decided.  So is a capture, whose amount is reserved; and its authorization is watched
+ *       again, in the same commit.
  */
 #include "postgres.h"
 
@@ -20,6 +21,7 @@
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "base/schedule.h"
+#include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "core/pacing/retry_delay.h"
 #include "core/payment/charge_rules.h"
@@ -149,6 +151,28 @@ pgw_answer_watched_refund(PgwCall *call, PgwAttempt *attempt)
 
 /* ---------------------------------------------------------------- captures */
 
+/*
+ * What it had taken is held again.  Whoever watched the authorization's end has found nothing held,
+ * and looks no more: somebody has to.  The payments row is locked.  false: somebody holds the
+ * charge's row.
+ */
+static bool
+watch_authorization_again(const PgwPayment *p, PgwStep *step)
+{
+	PgwAttempt charge;
+	bool busy = false;
+
+	if (!pgw_store_lock_attempt(&p->transaction_id, false, &charge, &busy))
+		return !busy;
+	if (charge.status != PGW_COMPLETED || charge.next_step_at != 0 ||
+		PGW_MUTATED(TAKEN_BACK_UNWATCHED))
+		return true;
+	charge.step_tries = 0;
+	pgw_step_reschedule(&charge, pgw_now());
+	step->other_attempt = charge.transaction_id;
+	return true;
+}
+
 bool
 pgw_step_capture_reversed(PgwAttempt *attempt, PgwStep *step)
 {
@@ -170,6 +194,11 @@ pgw_step_capture_reversed(PgwAttempt *attempt, PgwStep *step)
 	{
 		step->contradicted = true;
 		return true;
+	}
+	if (!watch_authorization_again(&p, step))
+	{
+		step->try_later = true;
+		return false;
 	}
 	/* attempt and payments row in one commit */
 	pgw_store_set_amounts(&p, &s);

@@ -270,8 +270,9 @@ typedef enum PgwMutant
 	EVIDENCE_COVERED,      /* evidence may stand where the signature does not cover it */
 	EVIDENCE_AMOUNT,       /* ... and be of another amount */
 	EVIDENCE_TWO_WORDS,    /* a success after a failure is taken as it is */
-	TAKEN_BACK_REFUNDED,   /* a capture is taken back although refunds count on it */
 	EVIDENCE_OTHER_CHARGE, /* ... or of another charge */
+	TAKEN_BACK_REFUNDED,   /* a capture is taken back although refunds count on it */
+	TAKEN_BACK_UNWATCHED,  /* ... and nobody watches its authorization's end again */
 	SUBJECT_UNNAMED,       /* a look-up for a change is believed of a charge that nobody here has */
 	TOLD_AGAIN,            /* what was done at the bank is recorded as often as it is told */
 	TOLD_TOO_SOON,         /* ... and though pgw's own may be meant, whose id is not known yet */
