@@ -21,11 +21,11 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "core/notification/kept_ids.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
 #include "core/base/mutant.h"
+#include "core/notification/kept_ids.h"
 #include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"

@@ -66,8 +66,8 @@ part($node, 'DDL that waits', sub {
 });
 
 part($node, 'a key that the bank refuses', sub {
-	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) SELECT 'revoked', connector, base_url, 'revoked', 500 FROM pgw.banks WHERE name = 'bank'");
 	secret_file($node, 'revoked', 'revoked');
+	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) SELECT 'revoked', connector, base_url, 'revoked', 500 FROM pgw.banks WHERE name = 'bank'");
 	is(sql(pay('refused', bank => 'revoked')), 'failed', 'a payment that meets it');
 	is_named('bank:revoked', qr/^error The bank refuses its key/, 'the bank refuses its key');
 	sql("UPDATE pgw.banks SET enabled = false WHERE name = 'revoked'");
