@@ -223,6 +223,17 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reaso
 	end_undone(attempt, step, "bank_unavailable", reason);
 }
 
+#define DISPUTE_UNRECORDED "dispute_unrecorded" /* why a refund is put off */
+
+/* Somebody keeps the payment's row: that time is none of trying at the bank, and has its own end.
+ */
+static bool
+has_waited_for_dispute(const PgwAttempt *attempt)
+{
+	return attempt->put_off_reason != NULL &&
+		   strcmp(attempt->put_off_reason, DISPUTE_UNRECORDED) == 0;
+}
+
 /*
  * A refund of which nothing was done does not leave now: a dispute has taken what it would pay, and
  * it has ended; or one has to be recorded first, and it is visited again.
@@ -237,7 +248,7 @@ is_held_by_dispute(PgwAttempt *attempt, PgwStep *step, const PgwPayment *p)
 		case PGW_CEILING_FITS:
 			return false;
 		case PGW_CEILING_UNRECORDED:
-			if (pgw_put_off_blocked(attempt, step, "dispute_unrecorded"))
+			if (pgw_put_off_blocked(attempt, step, DISPUTE_UNRECORDED))
 				return true;
 			step->other_attempt = p->transaction_id;
 			step->other_was_told = true;
@@ -291,7 +302,8 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 
 	if (attempt->next_step_at > pgw_now())
 		return;
-	if (!pgw_put_off_wait_over(attempt) && is_tried_for_too_long(attempt))
+	if (!pgw_put_off_wait_over(attempt) && !has_waited_for_dispute(attempt) &&
+		is_tried_for_too_long(attempt))
 	{
 		pgw_step_operation_give_up(attempt, step, "deadline");
 		return;
