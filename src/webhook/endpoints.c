@@ -127,8 +127,10 @@ take_row(HeapTuple row, TupleDesc desc)
 	const char *name = SPI_getvalue(row, desc, 1);
 	const char *secret_name = SPI_getvalue(row, desc, 3);
 	PgwWebhookEndpoint *e = find(name);
+	const char *url = SPI_getvalue(row, desc, 2);
 	bool other_secret;
 	bool isnull;
+	TimestampTz enabled_at = DatumGetTimestampTz(SPI_getbinval(row, desc, 8, &isnull));
 	Datum since;
 
 	if (e == NULL)
@@ -140,15 +142,17 @@ take_row(HeapTuple row, TupleDesc desc)
 		if (!isnull)
 			e->health.failing_since = DatumGetTimestampTz(since) / 1000;
 	}
-	else if (!e->enabled) /* it is enabled anew */
+	else if (strcmp(e->url, url) != 0 || e->enabled_at != enabled_at) /* moved, or enabled anew */
 	{
+		e->health_changed |= e->health.failing_since != 0;
 		pgw_webhook_succeeded(&e->health);
 		e->disable_because = NULL;
 		e->fault_written = false;
 	}
 	e->enabled = e->found = true;
 	other_secret = e->secret_name == NULL || strcmp(e->secret_name, secret_name) != 0;
-	set_text(&e->url, SPI_getvalue(row, desc, 2));
+	e->enabled_at = enabled_at;
+	set_text(&e->url, url);
 	set_text(&e->secret_name, secret_name);
 	set_text(&e->ca_file, SPI_getvalue(row, desc, 4));
 	e->max_in_flight = DatumGetInt32(SPI_getbinval(row, desc, 5, &isnull));
@@ -163,11 +167,12 @@ pgw_endpoints_read(void)
 	dlist_iter iter;
 
 	pgw_statements_begin();
-	if (SPI_execute("SELECT w.endpoint, w.url, w.secret, w.ca_file, w.max_in_flight, w.timeout,"
-					" s.failing_since FROM pgw.webhook_endpoints w LEFT JOIN pgw.webhook_states s"
-					" ON s.endpoint = w.endpoint AND s.disabled_at IS NULL"
-					" WHERE w.enabled ORDER BY w.endpoint",
-					true, 0) != SPI_OK_SELECT)
+	if (SPI_execute(
+			"SELECT w.endpoint, w.url, w.secret, w.ca_file, w.max_in_flight, w.timeout,"
+			" s.failing_since, w.enabled_at FROM pgw.webhook_endpoints w LEFT JOIN pgw.webhook_states s"
+			" ON s.endpoint = w.endpoint AND s.disabled_at IS NULL"
+			" WHERE w.enabled ORDER BY w.endpoint",
+			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the endpoints could not be read");
 	/* nothing from here on raises but for want of memory; then they are read once more */
 	dlist_foreach(iter, &endpoints) dlist_container(PgwWebhookEndpoint, node, iter.cur)->found =

@@ -18,6 +18,7 @@ typedef struct PgwWebhookEndpoint
 	dlist_node node;
 	char name[64];
 	char *url;
+	TimestampTz enabled_at; /* with the url: to whom an answer is one */
 	char *secret_name;
 	char *ca_file; /* NULL: the system's certificates */
 	int max_in_flight;

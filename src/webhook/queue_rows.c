@@ -121,6 +121,8 @@ pgw_queue_rows_load(PgwWebhookEndpoint *e, TimestampTz now, int most, dlist_head
 		pgw_uuid_to_text(DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull))->data, d->message_id);
 		d->payload = MemoryContextStrdup(context, SPI_getvalue(row, desc, 3));
 		d->attempts = DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull)) + 1;
+		d->url = MemoryContextStrdup(context, e->url);
+		d->enabled_at = e->enabled_at;
 		dlist_push_tail(out, &d->node);
 	}
 	pgw_statements_end();
@@ -155,14 +157,19 @@ enum
 	R_ANSWER,
 	R_ERROR,
 	R_MS,
+	R_ENDPOINT,
+	R_URL,
+	R_ENABLED,
 	R_NCOLUMNS
 };
 
-static const Oid result_types[R_NCOLUMNS] = {INT8OID,        TEXTOID, INT4OID, TIMESTAMPTZOID,
-											 TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID};
+static const Oid result_types[R_NCOLUMNS] = {INT8OID,        TEXTOID, INT4OID,       TIMESTAMPTZOID,
+											 TIMESTAMPTZOID, INT4OID, TEXTOID,       INT4OID,
+											 TEXTOID,        TEXTOID, TIMESTAMPTZOID};
 static const Oid result_arrays[R_NCOLUMNS] = {
-	INT8ARRAYOID,        TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-	TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID};
+	INT8ARRAYOID,        TEXTARRAYOID, INT4ARRAYOID,       TIMESTAMPTZARRAYOID,
+	TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,       INT4ARRAYOID,
+	TEXTARRAYOID,        TEXTARRAYOID, TIMESTAMPTZARRAYOID};
 
 static void
 arrays_of(dlist_head *results, Datum *out)
@@ -194,6 +201,9 @@ arrays_of(dlist_head *results, Datum *out)
 			values[R_ERROR][i] = CStringGetTextDatum(d->error);
 		nulls[R_ERROR][i] = d->error[0] == '\0';
 		values[R_MS][i] = Int32GetDatum(d->ms);
+		values[R_ENDPOINT][i] = CStringGetTextDatum(d->endpoint->name);
+		values[R_URL][i] = CStringGetTextDatum(d->url);
+		values[R_ENABLED][i] = TimestampTzGetDatum(d->enabled_at);
 		i++;
 	}
 	for (int c = 0; c < R_NCOLUMNS; c++)
@@ -225,15 +235,22 @@ pgw_queue_rows_record(dlist_head *results, TimestampTz now)
 	pgw_statements_begin();
 	memcpy(types, result_arrays, sizeof(types));
 	arrays_of(results, values);
-	execute(plan_of(&record,
-					"UPDATE pgw.webhook_queue q SET status = r.status, attempts = r.attempts,"
-					" next_attempt_at = r.again_at, last_attempt_at = r.ended_at,"
-					" last_http_status = r.answer, last_error = r.error, last_ms = r.ms"
-					" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-					" r (delivery, status, attempts, again_at, ended_at, answer, error, ms)"
-					" WHERE q.delivery = r.delivery",
-					R_NCOLUMNS, types),
-			values, NULL, SPI_OK_UPDATE);
+	execute(
+		plan_of(&record,
+				/* a change may have become visible that this process has not read yet */
+				"UPDATE pgw.webhook_queue q"
+				" SET status = CASE WHEN r.former THEN 'waiting' ELSE r.status END,"
+				" attempts = CASE WHEN r.former THEN q.attempts ELSE r.attempts END,"
+				" next_attempt_at = CASE WHEN r.former THEN r.ended_at ELSE r.again_at END,"
+				" last_attempt_at = r.ended_at, last_http_status = r.answer,"
+				" last_error = r.error, last_ms = r.ms FROM (SELECT u.*, EXISTS (SELECT"
+				"  FROM pgw.webhook_endpoints w WHERE w.endpoint = u.endpoint"
+				"  AND (w.url <> u.url OR w.enabled_at <> u.enabled_at)) AS former"
+				"  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) u (delivery, status,"
+				"  attempts, again_at, ended_at, answer, error, ms, endpoint, url, enabled_at)"
+				"  OFFSET 0) r WHERE q.delivery = r.delivery",
+				R_NCOLUMNS, types),
+		values, NULL, SPI_OK_UPDATE);
 
 	/* of each payment of which one has ended, and none is due, the first of those behind it */
 	advance_values[0] = values[R_DELIVERY];
@@ -254,16 +271,17 @@ pgw_queue_rows_record(dlist_head *results, TimestampTz now)
 	pgw_statements_end();
 }
 
-/* Who has it locked may be about to enable, disable or delete it. */
+/* Who has it locked may be about to enable, disable, move or delete it; or has just done so. */
 static bool
-lock_endpoint(const char *name)
+lock_endpoint(const PgwWebhookEndpoint *e)
 {
-	Oid types[] = {TEXTOID};
-	Datum values[] = {CStringGetTextDatum(name)};
+	Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum values[] = {CStringGetTextDatum(e->name), CStringGetTextDatum(e->url),
+					  TimestampTzGetDatum(e->enabled_at)};
 
 	if (SPI_execute_with_args("SELECT FROM pgw.webhook_endpoints WHERE endpoint = $1"
-							  " FOR NO KEY UPDATE SKIP LOCKED",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+							  " AND url = $2 AND enabled_at = $3 FOR NO KEY UPDATE SKIP LOCKED",
+							  3, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "an endpoint could not be locked");
 	return SPI_processed > 0;
 }
@@ -277,7 +295,7 @@ pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now)
 	bool disabled = e->disable_because != NULL;
 
 	pgw_statements_begin();
-	if (!lock_endpoint(e->name))
+	if (!lock_endpoint(e))
 	{
 		pgw_statements_end();
 		return false;

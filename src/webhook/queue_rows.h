@@ -20,6 +20,9 @@ typedef struct PgwDelivery
 	char *payload;  /* freed as soon as it is handed over */
 	int attempts;   /* with this one */
 	void *transfer; /* NULL: not under way */
+	/* to whom it is sent, as the endpoint was then: an answer says nothing of another */
+	char *url;
+	TimestampTz enabled_at;
 	instr_time started;
 
 	/* its result */
@@ -44,10 +47,16 @@ extern void pgw_queue_rows_load(PgwWebhookEndpoint *e, TimestampTz now, int most
 								dlist_head *under_way, dlist_head *unwritten, MemoryContext context,
 								dlist_head *out);
 
-/* What these have come to.  Of a payment the next one is due from then on. */
+/*
+ * What these have come to.  Of a payment the next one is due from then on.  What was sent to where
+ * the endpoint is no more, by its row as it is now, is due again, whatever was answered.
+ */
 extern void pgw_queue_rows_record(dlist_head *results, TimestampTz now);
 
-/* How the endpoint does, and whether it is disabled.  false: not now, somebody holds its row. */
+/*
+ * How the endpoint does, and whether it is disabled.  false: not now, somebody holds its row, or
+ * has changed it so that this is to be read first.
+ */
 extern bool pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now);
 
 /* Why nothing can be signed for it; NULL: it can. */

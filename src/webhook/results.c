@@ -69,6 +69,7 @@ delivery_free(PgwDelivery *d)
 {
 	if (d->payload != NULL)
 		pfree(d->payload);
+	pfree(d->url);
 	pfree(d);
 }
 
@@ -156,6 +157,16 @@ counted_as(PgwWebhookNext next)
 	return PGW_WEBHOOK_COUNT_FAILED;
 }
 
+/* What has answered is not where its messages go now, or was given up and then enabled again. */
+static bool
+is_former(const PgwDelivery *d)
+{
+	const PgwWebhookEndpoint *e = d->endpoint;
+
+	return !PGW_MUTATED(WEBHOOK_FORMER) &&
+		   (strcmp(d->url, e->url) != 0 || d->enabled_at != e->enabled_at);
+}
+
 static void
 judge(PgwDelivery *d, const PgwHttpDone *done)
 {
@@ -165,6 +176,11 @@ judge(PgwDelivery *d, const PgwHttpDone *done)
 	if (done->our_fault)
 	{
 		put_off(d, done->error);
+		return;
+	}
+	if (is_former(d))
+	{
+		put_off(d, "the endpoint was changed meanwhile");
 		return;
 	}
 	/* a status is the answer, whatever becomes of the body, of which nothing is wanted */

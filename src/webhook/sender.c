@@ -272,7 +272,7 @@ send_one(PgwDelivery *d)
 		psprintf("webhook-id: %s", d->message_id),
 		psprintf("webhook-timestamp: " INT64_FORMAT, timestamp), signature_of(d, timestamp)};
 	PgwHttpRequest req = {.method = "POST",
-						  .url = e->url,
+						  .url = d->url,
 						  .headers = headers,
 						  .nheaders = lengthof(headers),
 						  .body = d->payload,

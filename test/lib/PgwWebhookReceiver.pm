@@ -1,7 +1,7 @@
 # PgwWebhookReceiver - who webhooks are sent to: a process of its own that answers as it is told, and writes down all that comes, which outlives it.
 #
 #   my $r = receiver_start();                     { pid, port, url, log, mode }
-#   receiver_mode($r, '500');                     ok, a status, slow (no answer), close (none, and the connection is closed), redirect, body (an endless one)
+#   receiver_mode($r, '500');                     ok, a status, slow (no answer), later (none until there is another mode, by which it is answered then), close (none, and the connection is closed), redirect, body (an endless one)
 #   for (received($r)) { $_->{headers}, $_->{body}, $_->{document} }
 #   my $r = receiver_start(certificates());       by TLS; $r->{certificate} = 'renewed', 'stranger' (of another authority) or 'good' counts from receiver_again() on
 #
@@ -19,7 +19,7 @@ use MIME::Base64;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(certificates receiver_start receiver_again receiver_stop receiver_mode received is_signed_by $WEBHOOK_KEY $WEBHOOK_NEW_KEY endpoint_sql);
+our @EXPORT = qw(certificates receiver_start receiver_again receiver_stop receiver_mode received has_answered is_signed_by $WEBHOOK_KEY $WEBHOOK_NEW_KEY endpoint_sql);
 
 our $WEBHOOK_KEY = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 our $WEBHOOK_NEW_KEY = 'whsec_' . encode_base64('another key, of 32 bytes exactly', '');
@@ -89,8 +89,16 @@ sub answer
 	my ($mode) = @_;
 	return "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" if $mode eq 'redirect';
 	return "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" . 'x' x 100_000 if $mode eq 'body';
-	return if $mode eq 'slow' || $mode eq 'close';
+	return if $mode =~ /^(slow|later|close)$/;
 	return 'HTTP/1.1 ' . ($mode eq 'ok' ? 200 : $mode) . " Said\r\nContent-Length: 2\r\n\r\nok";
+}
+
+# Those that have waited for it.
+sub answer_later
+{
+	my ($r, $mode, @waiting) = @_;
+	for my $c (@waiting) { print $c answer($mode) // ''; $c->flush }
+	append_to_file("$r->{mode}.answered", '');
 }
 
 # Written down before it is answered: what was answered with 200 is there.
@@ -99,12 +107,14 @@ sub serve
 	my ($r, $listener) = @_;
 	local $SIG{PIPE} = 'IGNORE';
 	my $select = IO::Select->new($listener);
-	my %buffer;
+	my (%buffer, @later);
 	open my $log, '>>', $r->{log} or die $!;
 	$log->autoflush(1);
-	while (my @ready = $select->can_read)
+	while (1)
 	{
+		my @ready = $select->can_read(@later ? 0.05 : undef);
 		my $mode = mode_of($r);
+		answer_later($r, $mode, splice @later) if @later && $mode ne 'later';
 		for my $c (@ready)
 		{
 			if ($c == $listener)
@@ -122,6 +132,7 @@ sub serve
 				my $answer = answer($mode);
 				$open = 0 if $mode eq 'close' || defined $answer && !print $c $answer;
 				$c->flush;
+				push @later, $c if $mode eq 'later';
 			}
 			next if $open;
 			$select->remove($c);
@@ -184,6 +195,9 @@ sub received
 	for (map { decode_json($_) } split /\n/, $new) { $_->{document} = eval { decode_json($_->{body}) }; push @{ $r->{all} }, $_ }
 	return grep { !defined $mode || $_->{mode} eq $mode } @{ $r->{all} // [] };
 }
+
+# What came while it was to be answered later has its answer.
+sub has_answered { return -e "$_[0]{mode}.answered" }
 
 sub is_signed_by
 {

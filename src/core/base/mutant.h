@@ -322,6 +322,7 @@ typedef enum PgwMutant
 	WEBHOOK_SLOT,
 	WEBHOOK_ROW_HELD,  /* a row that somebody holds keeps all results from being written */
 	WEBHOOK_LONG_READ, /* a look at the events has the same time however often it was too short */
+	WEBHOOK_FORMER,    /* an answer counts, whatever has become of the endpoint meanwhile */
 	READ_UNREPLICATED, /* a cancelled wait for a standby hands the events out all the same */
 	SAID_ID_DROPPED,   /* an id that a notification names is none if it looks like anybody's card */
 	SAID_ID_KEPT       /* ... and is kept if it may be the card that was charged */
