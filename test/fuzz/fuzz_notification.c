@@ -15,6 +15,7 @@
 #include "core/base/sha2.h"
 #include "core/card/card_text.h"
 #include "core/connector/compiled.h"
+#include "core/notification/kept_ids.h"
 #include "core/notification/notification_verdict.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -164,11 +165,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (which != 5)
 		check_items(connectors[which], &a, &secrets);
 	pgw_notification_read(connectors[which], &a, true, &n);
+	/* of what anybody may have sent nothing is kept that looks like a card's number */
+	pgw_notification_keep_ids(&n, NULL);
 	check_text(n.event_id, sizeof(n.event_id));
 	check_text(n.type, sizeof(n.type));
 	check_text(n.time, sizeof(n.time));
 	check_text(n.bank_reference, sizeof(n.bank_reference));
 	check_text(n.reference, sizeof(n.reference));
+	check_text(n.operation_reference, sizeof(n.operation_reference));
+	check_text(n.dispute.id, sizeof(n.dispute.id));
 	if (strlen(n.digest) != 64 || (n.identity[0] != '\0' && strlen(n.identity) != 64) ||
 		(!n.readable && (n.identity[0] != '\0' || n.reference[0] != '\0')))
 		abort();
