@@ -109,14 +109,8 @@ sub ddl
 }
 
 # A REINDEX CONCURRENTLY that has given up leaves invalid indexes behind, which every INSERT maintains and locks; the next one would add as many again, until no lock is left.
-sub removes_leftovers
-{
-	my ($s, $sql) = @_;
-	return 1 if $sql !~ /^REINDEX/;
-	$s->run(q(DO $$ DECLARE i regclass; BEGIN
-		FOR i IN SELECT indexrelid FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE NOT indisvalid AND relname ~ '_cc(new|old)[0-9]*$' LOOP EXECUTE 'DROP INDEX ' || i; END LOOP; END $$));
-	return $s->state eq '00000';
-}
+my $remove_leftovers = q(DO $$ DECLARE i regclass; BEGIN
+	FOR i IN SELECT indexrelid FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE NOT indisvalid AND relname ~ '_cc(new|old)[0-9]*$' LOOP EXECUTE 'DROP INDEX ' || i; END LOOP; END $$);
 
 # The statements run beside everything else, one after the other, as a careful DBA's session does: a client's open or prepared transaction holds them up, and while they wait everybody
 # else waits behind them, so they give up after two seconds and come again.  Also when a blow took the connection, or after a deadlock.  true: one is under way.
@@ -136,13 +130,8 @@ sub ddl_go_on
 		return 1 if time < $now->{again};
 		$now->{session} = $s = PgwSession->new($server, name => 'DBA');
 		$s->run("SET lock_timeout = '2s'");
-		if (!removes_leftovers($s, $now->{sql}))
-		{
-			delete $now->{session};
-			$now->{again} = time + 1;
-			return 1;
-		}
-		$s->send($now->{sql});
+		$now->{steps} = [ $now->{sql} =~ /^REINDEX/ ? $remove_leftovers : (), $now->{sql} ];
+		$s->send(shift @{ $now->{steps} });
 	}
 	if (!$s->done && time < $now->{began} + $ddl_patience)
 	{
@@ -152,6 +141,11 @@ sub ddl_go_on
 		return 1;
 	}
 	my $state = $s->done ? $s->state : 'not done';
+	if ($state eq '00000' && @{ $now->{steps} })
+	{
+		$s->send(shift @{ $now->{steps} });
+		return 1;
+	}
 	if ($state =~ /^(08|57|40P01|55P03)/ && time < $now->{began} + $ddl_patience)
 	{
 		delete $now->{session};
