@@ -175,13 +175,12 @@ pgw_put_off_blocked(PgwAttempt *attempt, PgwStep *step, const char *why)
 	if (pgw_put_off_ended(attempt, step))
 		return true;
 	/* for one reason after another: how long it has been so is one time */
-	if (attempt->put_off_since == 0 || strcmp(attempt->put_off_reason, why) != 0)
-	{
-		if (attempt->put_off_since == 0)
-			attempt->put_off_since = pgw_now();
-		attempt->put_off_reason = pstrdup(why);
-		pgw_store_update_attempt(attempt);
-	}
+	if (attempt->put_off_since == 0)
+		attempt->put_off_since = pgw_now();
+	else if (strcmp(attempt->put_off_reason, why) == 0)
+		return false;
+	attempt->put_off_reason = pstrdup(why);
+	pgw_store_update_attempt(attempt);
 	return false;
 }
 

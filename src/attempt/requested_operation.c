@@ -225,8 +225,7 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reaso
 
 #define DISPUTE_UNRECORDED "dispute_unrecorded" /* why a refund is put off */
 
-/* Somebody keeps the payment's row: that time is none of trying at the bank, and has its own end.
- */
+/* Somebody keeps the payment's row: that is no trying at the bank, and has an end of its own. */
 static bool
 has_waited_for_dispute(const PgwAttempt *attempt)
 {

@@ -105,7 +105,7 @@ put_locked(PgwHealthReport *r, const PgwHealthCheck *check, int done)
 	pgw_health_begin(r); /* anew: the check may have left half a row */
 	for (int i = Min(done, last); i <= last; i++)
 	{
-		pgw_health_detail_json(r, "sessions", sessions != NULL ? sessions : "[]");
+		pgw_health_detail_list(r, "sessions", sessions);
 		pgw_health_put(r, check->rows[i], PGW_HEALTH_LOCKED,
 					   "This could not be looked at: a table of pgw, or a catalog, is locked. "
 					   "details names the sessions that have or await the lock, and whom they wait "

@@ -21,11 +21,11 @@ pgw_health_check_unconfirmed(PgwHealthReport *r)
 		"SELECT bank, count(*) AS n, extract(epoch FROM clock_timestamp() - min(recorded_at)) AS age_s"
 		" FROM pgw.notifications WHERE next_ask_at IS NOT NULL GROUP BY bank) w",
 		PGW_UNCONFIRMED_MOST, UNCONFIRMED_WARNING_S));
-	bool full = banks != NULL && strstr(banks, "\"full\": true") != NULL;
-	bool late = banks != NULL && strstr(banks, "\"late\": true") != NULL;
+	bool full = pgw_health_any(banks, "full");
+	bool late = pgw_health_any(banks, "late");
 
 	pgw_health_detail_number(r, "most_for_a_bank", PGW_UNCONFIRMED_MOST);
-	pgw_health_detail_json(r, "banks", banks != NULL ? banks : "[]");
+	pgw_health_detail_list(r, "banks", banks);
 	pgw_health_put(
 		r, "unconfirmed_notifications", full || late ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		full

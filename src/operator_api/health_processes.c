@@ -255,7 +255,7 @@ pgw_health_check_subscriptions(PgwHealthReport *r)
 		" FROM pg_catalog.pg_subscription_rel sr JOIN pg_catalog.pg_subscription s ON s.oid = sr.srsubid"
 		" JOIN pg_catalog.pg_class c ON c.oid = sr.srrelid WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace");
 
-	pgw_health_detail_json(r, "subscriptions", which != NULL ? which : "[]");
+	pgw_health_detail_list(r, "subscriptions", which);
 	pgw_health_put(
 		r, "subscriptions",
 		which == NULL ? PGW_HEALTH_OK

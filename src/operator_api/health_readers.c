@@ -27,10 +27,10 @@ pgw_health_check_event_consumers(PgwHealthReport *r)
 		" OR c.database_oid <> %u OR c.resumptions <> (SELECT count(*) FROM pgw.resumptions r WHERE r.taken_over IS NOT NULL))"
 		" ORDER BY c.consumer)::text FROM pgw.event_consumers c",
 		(int64) GetSystemIdentifier(), MyDatabaseId));
-	bool displaced = all != NULL && strstr(all, "\"displaced\": true") != NULL;
-	bool stands = all != NULL && strstr(all, "\"stands\": true") != NULL;
+	bool displaced = pgw_health_any(all, "displaced");
+	bool stands = pgw_health_any(all, "stands");
 
-	pgw_health_detail_json(r, "consumers", all != NULL ? all : "[]");
+	pgw_health_detail_list(r, "consumers", all);
 	pgw_health_put(
 		r, "event_consumers", displaced || stands ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		displaced
@@ -84,7 +84,7 @@ pgw_health_check_webhooks(PgwHealthReport *r)
 	char *faulty = faulty_endpoints();
 
 	pgw_health_detail_json(r, "enabled", enabled != NULL ? enabled : "0");
-	pgw_health_detail_json(r, "endpoints", faulty != NULL ? faulty : "[]");
+	pgw_health_detail_list(r, "endpoints", faulty);
 	pgw_health_put(
 		r, "webhooks", late || faulty != NULL ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		late

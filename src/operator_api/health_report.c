@@ -50,6 +50,12 @@ pgw_health_detail_json(PgwHealthReport *r, const char *name, const char *json)
 }
 
 void
+pgw_health_detail_list(PgwHealthReport *r, const char *name, const char *list)
+{
+	pgw_health_detail_json(r, name, list != NULL ? list : "[]");
+}
+
+void
 pgw_health_detail_gauge(PgwHealthReport *r, const PgwGauge *g)
 {
 	pgw_health_detail_number(r, "count", (double) g->n);
@@ -86,4 +92,10 @@ pgw_health_read_text(const char *sql)
 	text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	SPI_freetuptable(SPI_tuptable);
 	return text;
+}
+
+bool
+pgw_health_any(const char *list, const char *member)
+{
+	return list != NULL && strstr(list, psprintf("\"%s\": true", member)) != NULL;
 }

@@ -39,6 +39,8 @@ extern void pgw_health_detail_number(PgwHealthReport *r, const char *name, doubl
 extern void pgw_health_detail_bool(PgwHealthReport *r, const char *name, bool value);
 extern void pgw_health_detail_time(PgwHealthReport *r, const char *name, TimestampTz value);
 extern void pgw_health_detail_json(PgwHealthReport *r, const char *name, const char *json);
+extern void pgw_health_detail_list(PgwHealthReport *r, const char *name,
+								   const char *list); /* JSON; NULL: it is empty */
 extern void pgw_health_detail_gauge(PgwHealthReport *r, const PgwGauge *g);
 
 /* The row of a check, with the details put before. The advice is shown unless all is well. */
@@ -47,5 +49,11 @@ extern void pgw_health_put(PgwHealthReport *r, const char *check, PgwHealthStatu
 
 /* What a query of one row and one column says; NULL: SQL NULL.  Within SPI. */
 extern char *pgw_health_read_text(const char *sql);
+
+/*
+ * Has an object in this list, as jsonb writes it, a member of that name that is true?  What stands
+ * in a string is not taken for one: its quotes are escaped.  NULL: an empty list.
+ */
+extern bool pgw_health_any(const char *list, const char *member);
 
 #endif

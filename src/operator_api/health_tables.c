@@ -70,7 +70,7 @@ pgw_health_check_code_of_others(PgwHealthReport *r)
 		" FROM pg_catalog.pg_event_trigger e WHERE e.evtname = 'pgw_refuse_code_of_others'");
 	bool always = trigger != NULL && strcmp(trigger, "always") == 0;
 
-	pgw_health_detail_json(r, "functions", found != NULL ? found : "[]");
+	pgw_health_detail_list(r, "functions", found);
 	pgw_health_detail(r, "event_trigger", trigger != NULL ? trigger : "dropped");
 	pgw_health_put(
 		r, "code_of_others",
@@ -97,8 +97,8 @@ pgw_health_check_privileges(PgwHealthReport *r)
 		"SELECT jsonb_agg(a.rolname ORDER BY a.rolname)::text FROM pg_catalog.pg_authid a WHERE NOT a.rolsuper"
 		" AND a.rolname <> 'pg_write_all_data' AND pg_catalog.pg_has_role(a.oid, 'pg_write_all_data', 'MEMBER')");
 
-	pgw_health_detail_json(r, "unexplained", found != NULL ? found : "[]");
-	pgw_health_detail_json(r, "write_all_data", writers != NULL ? writers : "[]");
+	pgw_health_detail_list(r, "unexplained", found);
+	pgw_health_detail_list(r, "write_all_data", writers);
 	pgw_health_put(
 		r, "privileges",
 		found != NULL     ? PGW_HEALTH_ERROR
@@ -260,7 +260,7 @@ pgw_health_check_table_locks(PgwHealthReport *r)
 	pgw_health_detail(r, "calls_kept_from",
 					  OidIsValid(s.kept_out_of) ? get_rel_name(s.kept_out_of) : NULL);
 	pgw_health_detail_number(r, "calls_kept_for_seconds", kept_out);
-	pgw_health_detail_json(r, "sessions", sessions != NULL ? sessions : "[]");
+	pgw_health_detail_list(r, "sessions", sessions);
 	pgw_health_detail_number(r, "waited_for_seconds", waited);
 	pgw_health_put(
 		r, "table_locks",
@@ -339,23 +339,17 @@ pgw_health_check_baseline(PgwHealthReport *r)
 		" AND p.proname = substring(f.object FROM '\\.(\\w+)') AND right(f.property, 32) = md5(p.prosrc)))");
 	char *faults = NULL;
 
-	pgw_health_detail_json(r, "guards_altered", guards != NULL ? guards : "[]");
+	pgw_health_detail_list(r, "guards_altered", guards);
 	if (guards == NULL)
 		faults = pgw_health_read_text(
 			"SELECT jsonb_agg(jsonb_build_object('kind', f.kind, 'object', f.object, 'property', f.property))::text"
 			" FROM (SELECT * FROM pgw.baseline_faults() ORDER BY kind, object, property LIMIT 20) f");
-	pgw_health_detail_json(r, "faults", faults != NULL ? faults : "[]");
+	pgw_health_detail_list(r, "faults", faults);
 	pgw_health_put(
 		r, "baseline", guards != NULL || faults != NULL ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		guards != NULL
 			? "What keeps pgw's own objects as they were made is off, renamed or altered: ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS, or put the functions back from the extension's script. See docs/ddl.md."
 			: "pgw's own objects are not as CREATE EXTENSION has made them: undo what details names. See docs/ddl.md.");
-}
-
-static void
-detail_list(PgwHealthReport *r, const char *name, const char *list)
-{
-	pgw_health_detail_json(r, name, list != NULL ? list : "[]");
 }
 
 void
@@ -370,10 +364,10 @@ pgw_health_check_card_logging(PgwHealthReport *r)
 	bool doubtful = settings != NULL || libraries != NULL || hooks != NULL || functions != NULL;
 
 	pgw_health_detail(r, "setting", setting);
-	detail_list(r, "settings_to_look_at", settings);
-	detail_list(r, "libraries_to_look_at", libraries);
-	detail_list(r, "hooks_to_look_at", hooks);
-	detail_list(r, "functions_that_print_parameters", functions);
+	pgw_health_detail_list(r, "settings_to_look_at", settings);
+	pgw_health_detail_list(r, "libraries_to_look_at", libraries);
+	pgw_health_detail_list(r, "hooks_to_look_at", hooks);
+	pgw_health_detail_list(r, "functions_that_print_parameters", functions);
 	pgw_health_put(
 		r, "card_logging", setting != NULL || doubtful ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		setting != NULL

@@ -212,7 +212,7 @@ check_bank(PgwHealthReport *r, const char *name, bool enabled, bool livemode, co
 					  : ca_file != NULL ? "readable"
 										: "the system's");
 	pgw_health_detail_time(r, "credentials_rejected_at", seen.credentials_rejected);
-	pgw_health_detail_json(r, "open_breakers", breakers != NULL ? breakers : "[]");
+	pgw_health_detail_list(r, "open_breakers", breakers);
 	pgw_health_detail_number(r, "failures", (double) seen.failures);
 	pgw_health_detail_time(r, "last_success", seen.last_success);
 	pgw_health_detail_time(r, "last_failure", seen.last_failure);

@@ -133,8 +133,8 @@ pgw_health_check_publications(PgwHealthReport *r)
 		" AND n.objid = d.oid AND n.refobjid = d.prrelid AND NOT n.refobjsubid::int2 = ANY (d.identity)"
 		" AND pg_catalog.strpos(pg_catalog.pg_get_expr(d.prqual, d.prrelid), a.attname) > 0)");
 
-	pgw_health_detail_json(r, "without_replica_identity", found != NULL ? found : "[]");
-	pgw_health_detail_json(r, "too_narrow", narrow != NULL ? narrow : "[]");
+	pgw_health_detail_list(r, "without_replica_identity", found);
+	pgw_health_detail_list(r, "too_narrow", narrow);
 	pgw_health_put(
 		r, "publications", found != NULL || narrow != NULL ? PGW_HEALTH_ERROR : PGW_HEALTH_OK,
 		found != NULL
@@ -161,7 +161,7 @@ pgw_health_check_read_only(PgwHealthReport *r)
 		" AND c.setting ~* '^default_transaction_read_only=(on|t|tr|tru|true|y|ye|yes|1)$'");
 
 	pgw_health_detail(r, "everybody_by", everybody);
-	pgw_health_detail_json(r, "roles", roles != NULL ? roles : "[]");
+	pgw_health_detail_list(r, "roles", roles);
 	pgw_health_put(
 		r, "read_only",
 		RecoveryInProgress() || (everybody == NULL && roles == NULL) ? PGW_HEALTH_OK
@@ -188,8 +188,8 @@ pgw_health_check_grants(PgwHealthReport *r)
 		" AND NOT (has_table_privilege(c.relowner, c.oid, 'SELECT') AND has_table_privilege(c.relowner, c.oid, 'INSERT')"
 		" AND has_table_privilege(c.relowner, c.oid, 'UPDATE'))");
 
-	pgw_health_detail_json(r, "missing", missing != NULL ? missing : "[]");
-	pgw_health_detail_json(r, "owner_lacks", owner != NULL ? owner : "[]");
+	pgw_health_detail_list(r, "missing", missing);
+	pgw_health_detail_list(r, "owner_lacks", owner);
 	pgw_health_put(
 		r, "grants",
 		owner != NULL     ? PGW_HEALTH_ERROR

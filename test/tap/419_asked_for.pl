@@ -152,6 +152,7 @@ part($node, 'flood', sub {
 	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'when there is room');
 	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'it is asked for');
 });
+
 part($node, 'serializable', sub {
 	my @callers = map { PgwSession->new($node, name => "serializable $_") } 1 .. 2;
 	for my $n (0, 1)
@@ -165,6 +166,7 @@ part($node, 'serializable', sub {
 		is($caller->state, '00000', 'and neither makes the other fail') or diag($caller->err);
 	}
 });
+
 part($node, 'flood of another bank', sub {
 	sql("INSERT INTO pgw.banks (name, connector, base_url, livemode, priority, request_timeout) SELECT 'flooded', connector, base_url, livemode, priority, request_timeout FROM pgw.banks WHERE name = 'asked';
 		INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest, event_id, outcome, received_at, next_ask_at)

@@ -25,8 +25,8 @@ pgw_said_id(const PgwAnswerBody *body, const PgwPointer *place, char *dst, size_
 	PgwJson v;
 
 	dst[0] = '\0';
-	if (!pgw_answer_body_follow(body, place, &v) || !pgw_answer_body_text(&v, dst, size, false))
-		dst[0] = '\0';
+	if (pgw_answer_body_follow(body, place, &v))
+		(void) pgw_answer_body_text(&v, dst, size, false);
 }
 
 void
@@ -39,6 +39,6 @@ pgw_said_field(const PgwAnswerSpec *said, const PgwAnswerBody *body, PgwAnswerFi
 
 	dst[0] = '\0';
 	source = pgw_answer_field(said, &nothing, body, field, &v);
-	if (source == NULL || !pgw_answer_id(source, &v, dst, size))
-		dst[0] = '\0';
+	if (source != NULL)
+		(void) pgw_answer_id(source, &v, dst, size);
 }
