@@ -7,7 +7,8 @@
  *
  * Invariants
  *     - An authorization counts as expired when its lifetime is over and the bank, if it can be
- *       asked, shows nothing captured since: what it does not say is not nothing.
+ *       asked, shows nothing captured since: what it does not say is not nothing.  While a capture
+ *       or void of it is open no answer ends it, and nobody is asked.
  *     - A refund that the bank took back is in doubt again: its amount is pending until a person
  *       has decided.  So is a capture, whose amount is reserved; and its authorization is watched
  *       again, in the same commit.
@@ -291,6 +292,7 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 		return;
 	if (!pgw_store_payment_by_id(&attempt->payment_id, &p) || !can_expire(attempt, &p))
 	{
+		pgw_put_off_over(attempt);
 		pgw_step_reschedule(attempt, 0);
 		return;
 	}
@@ -303,8 +305,18 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 		pgw_step_reschedule(attempt, lapses_at(attempt, bank));
 		return;
 	}
+	if (p.reserved_amount > 0 || p.capture_pending_amount > 0)
+	{
+		/* its end is a person's, perhaps, who may take days */
+		pgw_put_off_over(attempt);
+		pgw_step_reschedule(
+			attempt, pgw_schedule_patiently(TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS),
+											lapses_at(attempt, bank)));
+		return;
+	}
 	if (!pgw_capabilities_lookup_tells(pgw_connector_capabilities(bank->connector), PGW_OP_CAPTURE))
 	{
+		pgw_put_off_over(attempt);
 		if (!expire(attempt))
 			pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
 		return;
