@@ -17,6 +17,7 @@ HOME_AGAIN:420_home_guard:claimed meanwhile
 MOVE_HELD:421_slots_moved:callers
 ADOPT_HERE:423_slots_certain:adopted once
 SHARD_SHARE:425_bank_share:in flight
+SHARD_FAILURES:425_bank_share:breaker
 PREPARED_CHANGE:422_prepared_configuration:a bank
 HOME_WORKER:420_home_guard:left alone
 DROP_GUARD:261_drop:open at the bank

@@ -40,12 +40,34 @@ put_slots(PgwHealthReport *r)
 	}
 }
 
+/*
+ * That there are others is known from the slots alone, how many there are is not.  Whoever says 1
+ * means it: the banks' limits are this shard's own.
+ */
+static bool
+bank_shards_unsaid(void)
+{
+	return pgw_slots_in_use() && !pgw_every_slot_is_worked() &&
+		   strcmp(pgw_health_read_text("SELECT source FROM pg_catalog.pg_settings"
+									   " WHERE name = 'pgw.bank_shards'"),
+				  "default") == 0;
+}
+
+static char *
+attempts_left_alone(void)
+{
+	return pgw_health_read_text("SELECT count(*)::text FROM " PGW_OPEN_ATTEMPTS
+								" WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')"
+								" AND NOT pgw.slot_is_worked(t.transaction_id)");
+}
+
 void
 pgw_health_check_shard(PgwHealthReport *r)
 {
 	bool in_use = pgw_slots_in_use();
-	bool none = in_use && !pgw_any_slot_is_worked();
-	char *left = NULL;
+	char *left = "0";
+	PgwHealthStatus status = PGW_HEALTH_ERROR;
+	const char *advice = NULL;
 
 	pgw_health_detail(r, "shard_name", pgw_shard_name());
 	pgw_health_detail_bool(r, "name_ignored", pgw_shard_name_ignored());
@@ -54,21 +76,31 @@ pgw_health_check_shard(PgwHealthReport *r)
 	if (in_use)
 	{
 		put_slots(r);
-		left = pgw_health_read_text("SELECT count(*)::text FROM " PGW_OPEN_ATTEMPTS
-									" WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')"
-									" AND NOT pgw.slot_is_worked(t.transaction_id)");
+		left = attempts_left_alone();
 		pgw_health_detail_json(r, "attempts_left_alone", left);
 	}
-	pgw_health_put(
-		r, "shard",
-		none || (left != NULL && strcmp(left, "0") != 0) ? PGW_HEALTH_ERROR
-		: pgw_shard_name_ignored()                       ? PGW_HEALTH_WARNING
-														 : PGW_HEALTH_OK,
-		none
-			? "No slot is at home here under the name that this server was started with: every call is refused (PW421), and no attempt goes on. "
-			  "A shard needs pgw.shard_name, from outside its data directory; a copy of one is to stay so. See docs/scaling.md."
-		: left != NULL && strcmp(left, "0") != 0
-			? "Attempts are open whose slot is not at home here, and are left alone: the shard that has it goes on with them. If none does, see docs/scaling.md."
-			: "pgw.shard_name stands in a file of the data directory, which every copy takes along, and is ignored: set it in the environment (PGW_SHARD_NAME), "
-			  "on the command line or in a file elsewhere.");
+	if (in_use && !pgw_any_slot_is_worked())
+		advice =
+			"No slot is at home here under the name that this server was started with: every call is refused (PW421), and no attempt goes on. "
+			"A shard needs pgw.shard_name, from outside its data directory; a copy of one is to stay so. See docs/scaling.md.";
+	else if (strcmp(left, "0") != 0)
+		advice =
+			"Attempts are open whose slot is not at home here, and are left alone: the shard that has it goes on with them. If none does, see docs/scaling.md.";
+	else if (pgw_shard_name_ignored())
+	{
+		status = PGW_HEALTH_WARNING;
+		advice =
+			"pgw.shard_name stands in a file of the data directory, which every copy takes along, and is ignored: set it in the environment (PGW_SHARD_NAME), "
+			"on the command line or in a file elsewhere.";
+	}
+	else if (bank_shards_unsaid())
+	{
+		status = PGW_HEALTH_WARNING;
+		advice =
+			"Some slots are elsewhere, so other shards call the same banks, and each takes all that a bank takes of one: set pgw.bank_shards to how many "
+			"there are, or to 1 if the banks' limits here are this shard's own. See docs/scaling.md.";
+	}
+	else
+		status = PGW_HEALTH_OK;
+	pgw_health_put(r, "shard", status, advice);
 }

@@ -15,6 +15,9 @@
  *       they have it; the worker does the same for each step of an attempt.  So when 2 has the
  *       locks nobody is between his look and his end, and whoever comes later sees what 2 has
  *       written.  Only then it looks for open attempts: there are no others to come.
+ *     - Before that it looks without a lock, and takes none while anybody or anything is waited
+ *       for: the worker leaves an attempt alone whose slot's lock is taken, so who asks again and
+ *       again, or does not commit, would keep it from what he waits for.
  *     - The token is not given by the call that has released, but by the next one, when the release
  *       is committed and the standbys that are connected have replayed it: else one of them could
  *       be promoted without it, and would still be at home.
@@ -111,9 +114,15 @@ leave(const PgwSlotOrder *o)
 
 /* ---------------------------------------------------------------- released */
 
-/* The locks of those that are leaving; how many somebody has. */
+static bool
+cannot_be_taken(int slot)
+{
+	return !pgw_slot_try_change(slot);
+}
+
+/* Of those that are leaving: how many others have. */
 static int64
-lock_slots(const PgwSlotOrder *o)
+held_slots(const PgwSlotOrder *o, bool (*by_others)(int slot))
 {
 	SPITupleTable *rows;
 	uint64 n;
@@ -128,12 +137,11 @@ lock_slots(const PgwSlotOrder *o)
 		bool isnull;
 		int slot = DatumGetInt32(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
 
-		held += !pgw_slot_try_change(slot) && !PGW_MUTATED(MOVE_HELD);
+		held += by_others(slot) && !PGW_MUTATED(MOVE_HELD);
 	}
 	return held;
 }
 
-/* Under these locks. */
 static int64
 open_attempts(const PgwSlotOrder *o)
 {
@@ -141,6 +149,15 @@ open_attempts(const PgwSlotOrder *o)
 		o, "SELECT count(*) FROM " PGW_OPEN_ATTEMPTS
 		   " WHERE t.status IN ('Created', 'BankUnknown', 'BankApproved', 'Saved', 'Refunding')"
 		   " AND pgw.slot_of_id(t.payment_id) <@ $1");
+}
+
+/* Have callers and attempts come to their ends?  Attempts are counted last: callers make them. */
+static bool
+all_over(const PgwSlotOrder *o, bool (*by_others)(int slot), Released *r)
+{
+	r->callers = held_slots(o, by_others);
+	r->attempts = open_attempts(o);
+	return r->callers == 0 && r->attempts == 0;
 }
 
 static void
@@ -215,9 +232,7 @@ move_on(const PgwSlotOrder *o, Released *r)
 		return;
 	}
 	leave(o);
-	r->callers = lock_slots(o);
-	r->attempts = open_attempts(o);
-	if (r->callers == 0 && r->attempts == 0)
+	if (all_over(o, pgw_slot_is_held, r) && all_over(o, cannot_be_taken, r))
 		release(o);
 	else
 		r->state = "leaving";

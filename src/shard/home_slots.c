@@ -52,6 +52,7 @@ static struct
 	bool whole; /* an error has not ended the reading */
 	bool in_use;
 	bool any_worked;
+	bool every_worked;
 	uint8 place[PGW_SHARD_SLOTS];
 } known;
 
@@ -137,13 +138,17 @@ read_table(Oid relid)
 	char *database = get_database_name(MyDatabaseId);
 
 	known.whole = known.in_use = known.any_worked = false;
+	known.every_worked = true;
 	memset(known.place, ELSEWHERE, sizeof(known.place));
 	/* what changes from here on makes it void again */
 	known.of.relid = relid;
 	each_row(relid, learn, database);
 	pfree(database);
 	for (int i = 0; i < PGW_SHARD_SLOTS; i++)
+	{
 		known.any_worked |= known.place[i] != ELSEWHERE;
+		known.every_worked &= known.place[i] != ELSEWHERE;
+	}
 	known.whole = true;
 }
 
@@ -189,12 +194,20 @@ look(void)
 /* ---------------------------------------------------------------- held slots */
 
 /* A lock of its own for each slot, by the table that they stand in. */
-static bool
-lock_slot(int slot, LOCKMODE mode, bool wait)
+static LOCKTAG
+lock_of(int slot)
 {
 	LOCKTAG tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, known.of.relid, slot, 0);
+	return tag;
+}
+
+static bool
+lock_slot(int slot, LOCKMODE mode, bool wait)
+{
+	LOCKTAG tag = lock_of(slot);
+
 	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -211,6 +224,19 @@ pgw_slot_hold_worked(const pg_uuid_t *id, bool *busy)
 	*busy = look() && !lock_slot(pgw_shard_slot_of_id(id->data), AccessShareLock, false);
 	/* asked under the lock */
 	return !*busy && pgw_slot_is_worked(id);
+}
+
+bool
+pgw_slot_is_held(int slot)
+{
+	LOCKTAG tag;
+	int holders;
+
+	if (!look())
+		return false;
+	tag = lock_of(slot);
+	pfree(GetLockConflicts(&tag, AccessExclusiveLock, &holders));
+	return holders > 0;
 }
 
 bool
@@ -254,6 +280,12 @@ bool
 pgw_any_slot_is_worked(void)
 {
 	return !look() || known.any_worked;
+}
+
+bool
+pgw_every_slot_is_worked(void)
+{
+	return !look() || known.every_worked;
 }
 
 typedef struct Search

@@ -37,6 +37,9 @@ extern void pgw_slot_hold(int slot);
  */
 extern bool pgw_slot_hold_worked(const pg_uuid_t *id, bool *busy);
 
+/* Does another transaction hold it?  It takes no lock to know, so that may be past already. */
+extern bool pgw_slot_is_held(int slot);
+
 /*
  * For who moves it: until this transaction ends nobody else holds it.  false: somebody does; never
  * waits.
@@ -45,6 +48,9 @@ extern bool pgw_slot_try_change(int slot);
 
 /* Is there any slot that is? */
 extern bool pgw_any_slot_is_worked(void);
+
+/* Or none that is not? */
+extern bool pgw_every_slot_is_worked(void);
 
 /* Are there slots at all? */
 extern bool pgw_slots_in_use(void);

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $bank = bank_start();
-my $a = shard_node('a', $bank, conf => "restart_after_crash = on\nfsync = off\n");
+my $a = shard_node('a', $bank, conf => "restart_after_crash = on\nfsync = off\npgw.bank_shards = 2\n");
 my $b = shard_node('b', $bank, conf => "fsync = off\n");
 my $health = sub {
 	my ($node, $what) = @_;
@@ -54,6 +54,8 @@ part($a, 'claims', sub {
 	is(claim_slots($a, '{[0,1023]}'), 0, 'once');
 	is($health->($a, 'at_home'), 'ok|{[0,1024)}', 'health() has them');
 	is(claim_slots($b, '{[512,1022]}'), 511, 'slots of another');
+	like($health->($b, 'bank_shards'), qr/^warning\|1$/, 'of how many shards a bank is called nobody has said: health() says so');
+	for my $n (1, 2) { change_settings($b, 'pgw.bank_shards' => $n); is($health->($b, 'bank_shards'), "ok|$n", "... until somebody does: $n"); }
 	$share_out->();
 	$refused->($b, "SELECT pgw.claim_slots('{[99,99]}')", qr/PW422.*"slot": 99, "shard": "a", "state": "elsewhere".*HINT:  .*destroyed/s, 'not what another has');
 	$refused->($b, "SELECT pgw.claim_slots('{[99,99]}', lost_shard => 'a')", qr/PW400.*"field": "note", "code": "required"/s, 'without a word on how one knows that it is lost');

@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $bank = bank_start();
-my $a = shard_node('a', $bank, init => { allows_streaming => 1 }, conf => "restart_after_crash = on\nfsync = off\npgw.compensation_delay = 1s\n");
+my $a = shard_node('a', $bank, init => { allows_streaming => 1 }, conf => "restart_after_crash = on\nfsync = off\npgw.compensation_delay = 1s\npgw.retry_base_delay = 100\npgw.retry_max_delay = 500\n");
 my $release = sub {
 	my ($node, $slots, $to) = @_;
 	return $node->safe_psql('postgres', "SELECT state, token IS NOT NULL, held_by_callers, open_attempts, standbys_behind FROM pgw.release_slots('$slots', '$to')");
@@ -43,6 +43,20 @@ part($a, 'callers', sub {
 	ok(wait_until(sub { $release->($a, '{[40,40]}', 'b') =~ /^released/ }), 'the slot of a payment that was rolled back goes');
 	is(status_of($a, 's40.undone'), 'Refunded', '... once that is given back');
 	$caller->query('COMMIT');
+});
+
+# Whoever asks for the slots keeps nobody from what he waits for.
+part($a, 'attempts', sub {
+	bank_control($bank, 'faults', { probabilities => { '500_after' => 1 }, operations => [qw(charge lookup)] });
+	$a->safe_psql('postgres', 'SELECT ' . pay_sql('submit_payment', client_request_id => 's45.doubt'));
+	ok(comes_to($a, 's45.doubt', 'BankUnknown'), 'an attempt in doubt');
+	my $mover = PgwSession->new($a);
+	$mover->query('BEGIN');
+	is($mover->query("SELECT state, held_by_callers, open_attempts FROM pgw.release_slots('{[45,46]}', 'b')"), 'leaving|0|1', 'its slot leaves, by a transaction that stays open');
+	bank_control($bank, 'faults', { probabilities => {} });
+	ok(comes_to($a, 's45.doubt', 'Completed'), '... and the attempt goes on');
+	is($mover->query("SELECT state, held_by_callers, open_attempts FROM pgw.release_slots('{[45,46]}', 'b')"), 'released|0|0', '... to its end: the slots are released');
+	$mover->query('COMMIT');
 });
 
 part($a, 'refusals', sub {

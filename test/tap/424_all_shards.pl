@@ -8,7 +8,7 @@ use PgwTest;
 use Test::More;
 
 my $bank = bank_start();
-my ($a, $b) = map { shard_node($_, $bank, conf => "fsync = off\n") } qw(a b);
+my ($a, $b) = map { shard_node($_, $bank, conf => "fsync = off\npgw.bank_shards = 2\n") } qw(a b);
 claim_slots($a, '{[0,511]}');
 claim_slots($b, '{[512,1023]}');
 my $pay = sub { my ($node, $id, %o) = @_; return $node->safe_psql('postgres', 'SELECT payment_id FROM ' . pay_sql('process_payment', client_request_id => $id, %o)) };

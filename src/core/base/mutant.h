@@ -62,6 +62,7 @@ typedef enum PgwMutant
 	MOVE_HELD,          /* a slot is released while callers act for it */
 	PREPARED_CHANGE,    /* nobody is told of a changed configuration by COMMIT PREPARED */
 	SHARD_SHARE,        /* each shard takes all that the bank takes of one */
+	SHARD_FAILURES,     /* ... and has its breaker open as late as if it were the only one */
 	ADOPT_HERE,         /* slots are adopted by whatever database has their row */
 	HOME_WORKER,        /* attempts of slots that are elsewhere are worked on */
 	RESTORED_PAUSE,     /* attempts of another cluster or database are worked on */

@@ -23,7 +23,7 @@ pgw_bank_share_in_flight(int limit, int shards)
 int
 pgw_bank_share_failures(int limit, int shards)
 {
-	int64_t n = number_of(shards);
+	int64_t n = PGW_MUTATED(SHARD_FAILURES) ? 1 : number_of(shards);
 
 	return (int) pgw_clamp((limit + n - 1) / n, limit < 2 ? limit : 2, limit);
 }
