@@ -1,7 +1,8 @@
 # PgwWebhookReceiver - who webhooks are sent to: a process of its own that answers as it is told, and writes down all that comes, which outlives it.
 #
 #   my $r = receiver_start();                     { pid, port, url, log, mode }
-#   receiver_mode($r, '500');                     ok, a status, slow (no answer), later (none until there is another mode, by which it is answered then), close (none, and the connection is closed), redirect, body (an endless one)
+#   receiver_mode($r, '500');                     ok, a status, slow (no answer), later (none until there is another mode, by which it is answered then), close (none, and the connection is closed), redirect, body (an endless one);
+#                                                 '410 once': what has waited for another mode gets that answer, and what comes afterwards is taken, without a gap in which it could be answered so twice
 #   for (received($r)) { $_->{headers}, $_->{body}, $_->{document} }
 #   my $r = receiver_start(certificates());       by TLS; $r->{certificate} = 'renewed', 'stranger' (of another authority) or 'good' counts from receiver_again() on
 #
@@ -83,6 +84,13 @@ sub take_request
 	return { first => $first, headers => \%headers, body => $body };
 }
 
+# How what has waited is answered, and how what comes: the same but for "once".
+sub modes_of
+{
+	my ($mode) = @_;
+	return $mode =~ /^(\S+) once$/ ? ($1, 'ok') : ($mode, $mode);
+}
+
 # What is answered; undef: nothing.
 sub answer
 {
@@ -113,8 +121,8 @@ sub serve
 	while (1)
 	{
 		my @ready = $select->can_read(@later ? 0.05 : undef);
-		my $mode = mode_of($r);
-		answer_later($r, $mode, splice @later) if @later && $mode ne 'later';
+		my ($of_waiting, $mode) = modes_of(mode_of($r));
+		answer_later($r, $of_waiting, splice @later) if @later && $mode ne 'later';
 		for my $c (@ready)
 		{
 			if ($c == $listener)
