@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 
 #include "bank/call_permission.h"
+#include "core/base/shard_slot.h"
 #include "operator_api/health_shard.h"
 #include "shard/home_slots.h"
 #include "shard/shard_name.h"
@@ -41,13 +42,27 @@ put_slots(PgwHealthReport *r)
 }
 
 /*
+ * A database that routes or reports, and has no payments, is told so: each slot is somebody else's.
+ * A copy is not: it has the rows of the shard that it is a copy of.
+ */
+static bool
+told_to_have_none(void)
+{
+	char *told = pgw_health_read_text(psprintf("SELECT (count(*) = %d)::text FROM pgw.shard_slots"
+											   " WHERE state = 'elsewhere'",
+											   PGW_SHARD_SLOTS));
+
+	return strcmp(told, "true") == 0;
+}
+
+/*
  * That there are others is known from the slots alone, how many there are is not.  Whoever says 1
  * means it: the banks' limits are this shard's own.
  */
 static bool
 bank_shards_unsaid(void)
 {
-	return pgw_slots_in_use() && !pgw_every_slot_is_worked() &&
+	return pgw_any_slot_is_worked() && !pgw_every_slot_is_worked() &&
 		   strcmp(pgw_health_read_text("SELECT source FROM pg_catalog.pg_settings"
 									   " WHERE name = 'pgw.bank_shards'"),
 				  "default") == 0;
@@ -79,7 +94,7 @@ pgw_health_check_shard(PgwHealthReport *r)
 		left = attempts_left_alone();
 		pgw_health_detail_json(r, "attempts_left_alone", left);
 	}
-	if (in_use && !pgw_any_slot_is_worked())
+	if (in_use && !pgw_any_slot_is_worked() && !told_to_have_none())
 		advice =
 			"No slot is at home here under the name that this server was started with: every call is refused (PW421), and no attempt goes on. "
 			"A shard needs pgw.shard_name, from outside its data directory; a copy of one is to stay so. See docs/scaling.md.";
@@ -92,6 +107,13 @@ pgw_health_check_shard(PgwHealthReport *r)
 		advice =
 			"pgw.shard_name stands in a file of the data directory, which every copy takes along, and is ignored: set it in the environment (PGW_SHARD_NAME), "
 			"on the command line or in a file elsewhere.";
+	}
+	else if (!in_use && pgw_shard_name() != NULL)
+	{
+		status = PGW_HEALTH_WARNING;
+		advice =
+			"This server was started as a shard, and no slot is claimed in this database: every call is taken, also of what another shard has. "
+			"Claim the slots that are at home here, or tell pgw.shard_slots where they are, before there is a bank. See docs/scaling.md.";
 	}
 	else if (bank_shards_unsaid())
 	{

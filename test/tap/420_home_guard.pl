@@ -29,7 +29,7 @@ part($a, 'ids', sub {
 		'92|17|524|s17.order-4711|1023', 'slots of requests');
 	my ($rc, $out, $err) = $a->psql('postgres', "SELECT pgw.new_request_id(1024, '')");
 	like($err, qr/"field": "slot", "code": "out_of_range".*"field": "own", "code": "required"/, 'what names no slot');
-	is($health->($a, 'sharded'), 'ok|false', 'no shards yet');
+	is($health->($a, 'sharded'), 'warning|false', 'a server with the name of a shard, and no slot is claimed: every call would be taken');
 	# before there are any, all ids have their slots
 	$a->safe_psql('postgres', 'SELECT ' . pay_sql($_->[0], client_request_id => $_->[1], capture => $_->[2])) for [ 'process_payment', 'order-4711', 'immediate' ],
 	  [ 'process_payment', 's1023.first', 'manual' ], [ 'submit_payment', 's0.first', 'immediate' ];
@@ -82,6 +82,22 @@ part($b, 'misrouted', sub {
 		{"client_request_id": "s7.at-a", "amount": 5, "currency": "EUR", "token": "tok_ok"}]', atomic => false)}), 'captured 201 f, wrong_shard 421 f', 'each by itself: the one that is at home is made');
 	is($b->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 's512.own')), 'captured', 'what is at home is paid');
 	is($a->safe_psql('postgres', "SELECT replayed FROM " . pay_sql('process_payment', client_request_id => 's7.at-a', capture => 'manual')), 't', 'and replayed where it is');
+});
+
+# A router's own database, a report's: it is told that it has nothing, and that is as it should be.
+part($b, 'home of nothing', sub {
+	$b->safe_psql('postgres', 'CREATE DATABASE router');
+	pgw_setup($b, $bank, db => 'router');
+	my $status = sub { return $b->safe_psql('router', "SELECT status FROM pgw.health() WHERE check_name = 'shard'") };
+	$b->safe_psql('router', "INSERT INTO pgw.shard_slots (slot, shard, state) SELECT s, 'a', 'elsewhere' FROM generate_series(0, 1022) s");
+	is($status->(), 'error', 'one slot is nobody\'s, as far as is known here: an error');
+	$b->safe_psql('router', "INSERT INTO pgw.shard_slots (slot, shard, state) VALUES (1023, 'c', 'elsewhere')");
+	change_settings($b, 'pgw.bank_shards' => undef);
+	is($status->(), 'ok', 'each is told to be elsewhere: nothing is wrong, and it takes no part of a bank');
+	my $asked = bank_ledger($bank)->{requests};
+	my ($rc, $out, $err) = $b->psql('router', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 's1023.x'));
+	like($err, qr/PW421.*"slot": 1023, "shard": "c"/s, '... and every call is refused');
+	is(bank_ledger($bank)->{requests}, $asked, '... before the bank is asked');
 });
 
 # Sharding is switched on while payments are under way that would not be at home then.
