@@ -16,7 +16,7 @@ use strict;
 use warnings;
 use parent 'ChaosOperations';
 use JSON::PP;
-use Time::HiRes qw(time);
+use Time::HiRes qw(time usleep);
 
 sub carry_out
 {
@@ -27,26 +27,47 @@ sub carry_out
 	return $self->bring_to_end($o, $end, $status);
 }
 
-sub end_prepared
+# What has been prepared, in the way that the plan names.
+sub decide_prepared
 {
 	my ($self, $p) = @_;
 	my $o = $p->{order};
 	my $verb = $o->{shape} eq 'two_phase_commit' ? 'COMMIT' : 'ROLLBACK';
 	$self->end_prepared_transaction($verb, $p->{gid}, $o->{other_session} ? 2 : 1);
+	$p->{decided} = 1;
+	return;
+}
+
+sub end_prepared
+{
+	my ($self, $p) = @_;
+	my $o = $p->{order};
+	$self->decide_prepared($p) unless $p->{decided};
 	return 'none' if $o->{shape} eq 'two_phase_rollback';
 	return $self->finish_order($o, $self->until_final($o));
 }
+
+# Of another amount under the same id, until it says more than that it is to be made again.
+sub another_amount
+{
+	my ($self, $o) = @_;
+	while (!$self->pay_another_amount($o))
+	{
+		return if $self->{state} eq 'PW422' || !$self->is_to_be_repeated;
+		die "no answer to another amount\n" if time > $self->{end};
+		usleep(20_000);
+	}
+	return $self->wrong('another amount under the same id was not refused');
+}
+
+sub pay_another_amount { my ($self, $o) = @_; return $self->run(1, 'SELECT status FROM ' . ChaosPayment::call($o, $o->{function}, amount => $o->{amount} + 1), may => 'PW422') }
 
 sub bring_to_end
 {
 	my ($self, $o, $end, $status) = @_;
 	$self->count('retried') if $end ne 'committed';
 	$status = $self->until_final($o) if $end ne 'committed' || $status eq 'pending' && ($o->{function} eq 'process' || $o->{waits});
-	if ($o->{shape} eq 'mismatch')
-	{
-		my $answered = $self->run(1, 'SELECT status FROM ' . ChaosPayment::call($o, $o->{function}, amount => $o->{amount} + 1), may => 'PW422');
-		$self->wrong("another amount under the same id was not refused: $self->{state}") if $answered || ($self->{state} ne 'PW422' && !ChaosSession::may_happen($self->{state}));
-	}
+	$self->another_amount($o) if $o->{shape} eq 'mismatch';
 	if ($o->{peer})
 	{
 		my $peer = $self->until_final($o->{peer});

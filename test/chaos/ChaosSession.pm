@@ -10,7 +10,8 @@ use Time::HiRes qw(time usleep);
 # What may happen to a correct client: everything else is a violation.
 my %expected = map { $_ => 1 } qw(40001 40P01 57014 57P01 57P02 57P03 08000 08001 08003 08006 53300 PW409 PW500);
 
-sub may_happen { my ($state) = @_; return $expected{$state} }
+# May what the last statement ended with go away by itself?
+sub is_to_be_repeated { my ($self) = @_; return $expected{ $self->{state} } }
 
 sub new
 {

@@ -56,6 +56,29 @@ sub finish
 	return $self->SUPER::finish($n, %o, may => join '|', 'PW421', ($n eq 'r' ? ('58000', '08\w{3}', 'XX000') : ()), $o{may} // ());
 }
 
+sub is_to_be_repeated { my ($self) = @_; return $self->{state} eq 'PW421' || $self->SUPER::is_to_be_repeated }
+
+# A slot leaves when what is prepared for it has ended: who waits for one, and has prepared something for another, would wait for himself.
+sub decide_all_prepared
+{
+	my ($self) = @_;
+	for my $p (grep { !$_->{decided} } @{ $self->{prepared} })
+	{
+		$self->reroute($p->{order});
+		$self->decide_prepared($p);
+		$self->count('prepared: ended as slots are leaving');
+	}
+	return;
+}
+
+# Before a call that may be one of many, outside of transactions.
+sub go_to
+{
+	my ($self, $o) = @_;
+	$self->decide_all_prepared if ($self->{state} // '') eq 'PW421';
+	return $self->reroute($o);
+}
+
 # One call that goes to another shard than its own, whatever it is.  It must be refused; only if the slot has just gone there it is not.
 sub misroute
 {
@@ -74,7 +97,9 @@ sub misroute
 		}
 		return $self->count('misrouted: the slot had just gone there');
 	}
-	return $self->count($self->{state} eq 'PW421' ? 'misrouted: refused' : 'misrouted: no answer');
+	$self->count($self->{state} eq 'PW421' ? 'misrouted: refused' : 'misrouted: no answer');
+	$self->{state} = '';    # it says nothing of the order's own shard
+	return;
 }
 
 sub carry_out
@@ -97,7 +122,7 @@ sub pay_in_autocommit
 {
 	my ($self, $n, $o, %a) = @_;
 	return $self->SUPER::pay_in_autocommit($n, $o, %a) if $a{begun};
-	$self->reroute($o);
+	$self->go_to($o);
 	return $self->SUPER::pay_in_autocommit($n, $o, %a) unless $o->{by_router} && ($o->{tried}++ % 4) < 3;
 	my $paid = $self->run('r', router_call($o, $a{function} // $o->{function}));
 	$self->count($paid ? 'by the router' : "by the router: $self->{state}");
@@ -119,10 +144,23 @@ sub try_operation
 	my ($self, $o, $step) = @_;
 	my $sql = ChaosOperations::operation($o, $step);
 	$self->misroute($o, $sql) if $o->{misrouted} && !$step->{misrouted}++;
-	$self->reroute($o);
+	$self->go_to($o);
 	return $self->SUPER::try_operation($o, $step);
 }
 
-sub payment_at_rest { my ($self, $o) = @_; $self->reroute($o); return $self->SUPER::payment_at_rest($o) }
+sub pay_another_amount { my ($self, $o) = @_; $self->go_to($o); return $self->SUPER::pay_another_amount($o) }
+
+# Also when its slot is just leaving.
+sub payment_at_rest
+{
+	my ($self, $o) = @_;
+	my $p;
+	do
+	{
+		$self->go_to($o);
+		$p = $self->SUPER::payment_at_rest($o);
+	} while !$p && $self->{state} eq 'PW421' && time < $self->{end};
+	return $p;
+}
 
 1;
