@@ -25,6 +25,7 @@
 #include "ddl/utility_hook.h"
 #include "exchange/bank_trial.h"
 #include "exchange/exchange.h"
+#include "exchange/fencing_delay.h"
 #include "launcher/launcher.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
@@ -49,6 +50,7 @@ _PG_init(void)
 		return;
 
 	pgw_exchange_init();
+	pgw_fencing_init();
 	pgw_trial_init();
 	pgw_utility_init();
 	pgw_launcher_init();

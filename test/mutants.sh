@@ -138,6 +138,7 @@ LOCK_DEADLINE:245_lock_deadline:SHARE held on pgw.payments
 NEVER_WAIT:240_ddl:background
 WORK_LIMIT:241_foreign_code:deferred
 STANDBY_WAIT:236_standby_wait:whole
+FENCING:238_fencing_delay:all hear of it
 VISIT_FLUSH:236_standby_wait:whole
 PIN_SYNC_COMMIT:242_baseline:settings
 KEEP_COLUMNS:242_baseline:columns

@@ -32,9 +32,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "replication/syncrep.h"
-#include "replication/walsender.h"
-#include "replication/walsender_private.h"
-#include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
@@ -45,6 +42,7 @@
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "event_stream/consumer_row.h"
+#include "exchange/fencing_delay.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
@@ -219,24 +217,6 @@ forget_late_events(void)
 }
 
 /*
- * Is it where synchronous_standby_names asks for it?  Where that names none, it is.  In this
- * function synchronous_commit is on, whatever the caller has: its standbys' disks are waited for.
- */
-static bool
-is_replicated(XLogRecPtr written)
-{
-	bool replicated;
-
-	Assert(synchronous_commit == SYNCHRONOUS_COMMIT_ON);
-	if (!SyncRepRequested() || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0')
-		return true;
-	LWLockAcquire(SyncRepLock, LW_SHARED);
-	replicated = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] >= written;
-	LWLockRelease(SyncRepLock);
-	return replicated;
-}
-
-/*
  * All that was visible, by the record that this transaction has written after it.  Who cancels the
  * wait for a standby gets no events: for the server that is a warning, as what it waits for there
  * is committed; but what a consumer has heard of must not be gone after a failover.
@@ -251,7 +231,9 @@ wait_until_durable(void)
 	SyncRepWaitForLSN(written, false);
 	RESUME_INTERRUPTS();
 	CHECK_FOR_INTERRUPTS();
-	if (!is_replicated(written) && !PGW_MUTATED(READ_UNREPLICATED))
+	/* synchronous_commit is on in this function, whatever the caller has */
+	Assert(synchronous_commit == SYNCHRONOUS_COMMIT_ON);
+	if (pgw_replicated_up_to() < written && !PGW_MUTATED(READ_UNREPLICATED))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),

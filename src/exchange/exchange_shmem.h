@@ -8,9 +8,9 @@
  * scan finds the same things later.
  *
  * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except
- * `generation`, `changing`, `failing` and `event_fence`, which are atomic. A slot's body is not
- * locked: it belongs to the backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in
- * REQUESTED and FREE.
+ * `generation`, `changing`, `failing`, `event_fence` and those of fencing_delay.c, which are
+ * atomic. A slot's body is not locked: it belongs to the backend in CLAIMED and ANSWERED, to the
+ * worker in TAKEN, to nobody in REQUESTED and FREE.
  *
  * Invariants (whenever the lock is free):
  *     - a FREE slot's body is all zero, and the slot is on the free list;
@@ -152,6 +152,9 @@ typedef struct PgwShared
 	pg_atomic_uint64 generation;
 	/* commits that will raise it, and may be visible already */
 	pg_atomic_uint32 changing;
+	/* standbys are waited for; and from when on they were not any more, 0: never */
+	pg_atomic_uint32 synchronous;
+	pg_atomic_uint64 unfenced_at;
 	pg_atomic_uint32 failing; /* a bit for each PgwWriteKind of which an entry has failures */
 	TimestampTz created_at;   /* start, or restart after a crash */
 	int launcher_procno;      /* PGW_NO_PROC: none */

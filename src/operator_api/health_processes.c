@@ -19,6 +19,7 @@
 
 #include "core/base/connection_limit.h"
 #include "exchange/exchange_status.h"
+#include "exchange/fencing_delay.h"
 #include "exchange/signal_ring.h"
 #include "operator_api/health_processes.h"
 #include "restore/copied_cluster.h"
@@ -67,6 +68,13 @@ worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, cons
 				? "The worker waits for a synchronous standby, and with it every payment: bring one back, or change synchronous_standby_names."
 				: "The worker makes no turns, and no payment goes on: waits_for says what it waits for; see pg_stat_activity and the server's log.";
 		return PGW_HEALTH_ERROR;
+	}
+	if (pgw_fencing_ms_left() > 0)
+	{
+		pgw_health_detail_number(r, "fencing_seconds_left", pgw_fencing_ms_left() / 1000 + 1);
+		*advice =
+			"synchronous_standby_names was emptied: payments wait for pgw.fencing_delay. If another server was promoted, end this one now.";
+		return PGW_HEALTH_WARNING;
 	}
 	if (strcmp(s->worker_state, "running") == 0)
 		return PGW_HEALTH_OK;

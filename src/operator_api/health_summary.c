@@ -23,6 +23,7 @@
 #include "database/lock_refusals.h"
 #include "exchange/write_failures.h"
 #include "exchange/exchange_status.h"
+#include "exchange/fencing_delay.h"
 #include "restore/copied_cluster.h"
 
 #define LIVE_MS 60000 /* a worker is started again after a minute at the latest */
@@ -175,6 +176,10 @@ why_not_ready(const Facts *f)
 						s->waits_for != NULL ? s->waits_for : "none");
 	if (s->paused != PGW_PAUSE_NONE)
 		return why_paused(s);
+	if (pgw_fencing_ms_left() > 0)
+		return psprintf("fencing: synchronous_standby_names was emptied, and nothing new is sent "
+						"to banks for another %ld s (pgw.fencing_delay)",
+						pgw_fencing_ms_left() / 1000 + 1);
 	if (standby_is_away())
 		return pstrdup("standby_away: too few synchronous standbys are connected");
 	if (keeps_from_writing(s->progress.sqlstate) &&

@@ -19,7 +19,6 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "replication/syncrep.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
@@ -28,6 +27,7 @@
 #include "bank_call/call.h"
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
+#include "exchange/fencing_delay.h"
 #include "queue/ask_banks.h"
 #include "queue/bank_answers.h"
 #include "queue/due_attempts.h"
@@ -93,12 +93,6 @@ admit(int *visits)
 	more_to_admit = *visits == 0;
 }
 
-static bool
-has_synchronous_standby(void)
-{
-	return SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
-}
-
 /* Is there something to do before the disk has to be waited for? */
 static bool
 more_has_come(void)
@@ -158,7 +152,7 @@ pgw_queue_run(bool admit_new)
 		}
 		/* without a flush of its own, unless a standby has to have it */
 		if (end == PGW_BATCH_DONE)
-			end = pgw_batch_run(&intents, CALLERS_AT_ONCE, has_synchronous_standby());
+			end = pgw_batch_run(&intents, CALLERS_AT_ONCE, pgw_waits_for_standbys());
 		pgw_calls_send(false);
 	}
 

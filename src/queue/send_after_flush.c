@@ -8,6 +8,8 @@
  *       intent (invariant 5); a call gets there only in committed().  A crash before that flush:
  *       nothing was sent.  After it: the row says BankProcessingStarted, so it is never sent
  *       blindly again.
+ *     - With a synchronous standby what moves money leaves only when its intent is there, too, and
+ *       nothing leaves for a while after the standby was given up (fencing_delay.c).
  *     - Nobody is charged for a caller that has gone: a caller's slot is bound right before its
  *       request is handed to HTTP.  Who left before has withdrawn, and the attempt becomes Failed;
  *       who leaves after that leaves a payment that names it, or rolls back.
@@ -28,6 +30,7 @@
 #include "base/error_detail.h"
 #include "base/new_id.h"
 #include "core/base/mutant.h"
+#include "exchange/fencing_delay.h"
 #include "exchange/log_rate.h"
 #include "exchange/taken_slots.h"
 #include "http/http.h"
@@ -227,10 +230,22 @@ withdraw(PgwCall *call)
 	give_up(call);
 }
 
+/*
+ * A wait for the standby may have ended in some other way.  What only asks need not be known there.
+ */
+static bool
+may_leave(const PgwCall *call, XLogRecPtr durable, XLogRecPtr replicated)
+{
+	if (call->intent_end > durable && !PGW_MUTATED(INTENT_FLUSH))
+		return false;
+	return call->intent_end <= replicated || !pgw_op_moves_money(call->op) || PGW_MUTATED(FENCING);
+}
+
 /* Those whose intent is durable; with flush, all: see the head of this file. */
 void
 pgw_calls_send(bool flush)
 {
+	XLogRecPtr replicated;
 	XLogRecPtr durable;
 
 	Assert(!IsTransactionState());
@@ -244,6 +259,10 @@ pgw_calls_send(bool flush)
 	CHECK_FOR_INTERRUPTS();
 	if (dlist_is_empty(&ready))
 		return;
+	pgw_fencing_look();
+	if (pgw_fencing_ms_left() > 0)
+		return;
+	replicated = pgw_replicated_up_to();
 	if (flush && !PGW_MUTATED(INTENT_FLUSH))
 		XLogFlush(dlist_tail_element(PgwCall, item.node, &ready)->intent_end);
 	durable = GetFlushRecPtr(NULL);
@@ -251,7 +270,7 @@ pgw_calls_send(bool flush)
 	{
 		PgwCall *call = dlist_head_element(PgwCall, item.node, &ready);
 
-		if (call->intent_end > durable && !PGW_MUTATED(INTENT_FLUSH))
+		if (!may_leave(call, durable, replicated))
 			return;
 		dlist_delete(&call->item.node);
 		if (call->slot >= 0)

@@ -42,6 +42,7 @@
 #include "database/batch.h"
 #include "database/worker_locks.h"
 #include "exchange/config_generation.h"
+#include "exchange/fencing_delay.h"
 #include "exchange/log_rate.h"
 #include "exchange/taken_slots.h"
 #include "exchange/why_paused.h"
@@ -202,6 +203,7 @@ refresh_config(void)
 		pgw_config_reread();
 		config->read = config->read_at_all = false;
 	}
+	pgw_fencing_look();
 	if (config->read && generation == config->seen && pgw_config_is_current() &&
 		!pgw_exchange_config_is_changing())
 		return;
@@ -311,6 +313,13 @@ rest_until_update(void)
 		leave_without_extension();
 }
 
+/* Does the worker go on with what is under way, now? */
+static bool
+works(void)
+{
+	return pgw_pause_works() && pgw_fencing_ms_left() == 0;
+}
+
 static void
 turn(void)
 {
@@ -346,7 +355,7 @@ turn(void)
 	pgw_config_watch_secrets();
 	pgw_housekeeping_turn(&worker.housekeeping, now);
 	pgw_alerts_flush(now);
-	if (pgw_pause_works())
+	if (works())
 	{
 		/* what was held back meanwhile */
 		worker.scan.wanted |= worker.drained && !pgw_pause_drains();
@@ -362,11 +371,11 @@ turn(void)
 	}
 
 	/* asked again: the scan has looked, too */
-	paused = !pgw_pause_works();
+	paused = !works();
 	worker.scan.wanted |= paused; /* for when it is over */
-	if (paused || pgw_pause_drains())
+	if (!pgw_pause_works() || pgw_pause_drains())
 		pgw_requests_refuse_waiting("worker_paused");
-	else
+	else if (!paused) /* else callers wait: it is for seconds */
 		pgw_requests_take();
 	end = pgw_queue_run(!paused);
 	pgw_pace_submits(&worker.pace, pgw_queue_behind());
@@ -379,7 +388,8 @@ turn(void)
 static long
 timeout_ms(void)
 {
-	bool paused = !pgw_pause_works();
+	bool paused = !works();
+	long fencing = pgw_fencing_ms_left();
 	TimestampTz due = paused ? 0 : pgw_queue_next_at(); /* what is due is not for now */
 	long http = pgw_http_timeout_ms();
 	long test_bank = pgw_test_wire_timeout_ms();
@@ -399,6 +409,8 @@ timeout_ms(void)
 		ms = Min(ms, test_bank);
 	if (tables >= 0)
 		ms = Min(ms, tables);
+	if (fencing > 0)
+		ms = Min(ms, fencing);
 	if (due != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(pgw_now(), due));
 	return ms;

@@ -9,7 +9,7 @@ use PgwSession;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-my $node = pgw_node('summary', conf => "fsync = off\npgw.max_waiting = 5\npgw.retry_base_delay = '100ms'\n", init => { allows_streaming => 1 });
+my $node = pgw_node('summary', conf => "fsync = off\npgw.fencing_delay = 0\npgw.max_waiting = 5\npgw.retry_base_delay = '100ms'\n", init => { allows_streaming => 1 });
 my $bank = bank_start();
 pgw_setup($node, $bank);
 

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = pgw_node('blind_spots', debug => 1, start => 0, allows_streaming => 1, conf => "fsync = off\nmax_files_per_process = 100\nmax_connections = 40\npgw.max_waiting = 60\n");
+my $node = pgw_node('blind_spots', debug => 1, start => 0, allows_streaming => 1, conf => "fsync = off\npgw.fencing_delay = 0\nmax_files_per_process = 100\nmax_connections = 40\npgw.max_waiting = 60\n");
 $node->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 4\nautovacuum = off\n");
 $node->start;
 my $bank = bank_start();

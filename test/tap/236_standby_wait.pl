@@ -8,7 +8,7 @@ use PgwSession;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = pgw_node('fence', debug => 1, conf => "fsync = off\n", init => { allows_streaming => 1 });
+my $node = pgw_node('fence', debug => 1, conf => "fsync = off\npgw.fencing_delay = 0\n", init => { allows_streaming => 1 });
 my $bank = bank_start();
 pgw_setup($node, $bank);
 my $worker = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'pgw worker'";

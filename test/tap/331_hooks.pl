@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $SECRET = 'whsec_test';
-my $node = pgw_node('hooks', conf => "listen_addresses = '127.0.0.1'\nfsync = off\nmax_wal_senders = 1\nwal_level = replica\n");
+my $node = pgw_node('hooks', conf => "listen_addresses = '127.0.0.1'\nfsync = off\npgw.fencing_delay = 0\nmax_wal_senders = 1\nwal_level = replica\n");
 pgw_setup($node);
 secret_file($node, 'hooks', $SECRET);
 # a bank that is disabled may still send; and somebody who holds the table for a second makes the call fail

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = pgw_node('stream', debug => 1, conf => "fsync = off\nrestart_after_crash = on\nmax_prepared_transactions = 20\nwal_level = replica\nmax_wal_senders = 2\npgw.compensation_delay = 0\n");
+my $node = pgw_node('stream', debug => 1, conf => "fsync = off\npgw.fencing_delay = 0\nrestart_after_crash = on\nmax_prepared_transactions = 20\nwal_level = replica\nmax_wal_senders = 2\npgw.compensation_delay = 0\n");
 pgw_setup($node);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %o) = @_; return 'SELECT status FROM ' . pay_sql($o{by} // 'process_payment', client_request_id => $id, bank => 'test') }

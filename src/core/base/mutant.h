@@ -83,6 +83,7 @@ typedef enum PgwMutant
 	WORK_LIMIT,
 	/* the worker's own time limit ends its wait for the synchronous standby */
 	STANDBY_WAIT,
+	FENCING,         /* what waited for a standby is sent when that is given up */
 	PIN_SYNC_COMMIT, /* the worker's synchronous_commit follows a reload */
 	/* the bank inside the worker gives an answer out before its ledger is flushed */
 	LEDGER_FLUSH,

@@ -1,0 +1,114 @@
+/*
+ * fencing_delay.c - while it is not known that this server is still the one that pays, nothing new
+ * leaves for a bank
+ *
+ * An old primary whose synchronous standby was promoted elsewhere is fenced: no commit of it ends.
+ * Whoever empties synchronous_standby_names takes that fence away.  An operator does so who knows
+ * that the standby is lost; but a cluster manager does so, too, that finds the old primary running
+ * and has not asked yet who leads (Patroni 3.0: a tenth of a second before it demotes the server,
+ * longer where its store is slow).  What waited then goes on at once, and a bank would be asked for
+ * charges that no other server has heard of: their callers make the same calls at the new primary,
+ * where they are charged again.  So what is to be sent waits for pgw.fencing_delay after the names
+ * were emptied.
+ *
+ * Owns: pgw.fencing_delay; `synchronous` and `unfenced_at` of PgwShared, which are atomic.  They
+ * outlive a worker, but neither a restart of the server nor its recovery from a crash.
+ *
+ * Orderings that matter
+ *     - The settings of two processes change at two moments.  The checkpointer ends the waits when
+ *       it has read that the names are empty; a worker may not have read it yet, and then takes
+ *       them for set: so what is sent is asked for by its place in the log, which only a standby's
+ *       answer brings forward, and not by its commit having ended.  Or the worker has read it
+ *       first, and its commits wait for nobody while the checkpointer's still would: so its own
+ *       reading begins the delay.
+ *     - unfenced_at is written before `synchronous` is taken back: who finds that gone finds the
+ *       time.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "portability/instr_time.h"
+#include "storage/lwlock.h"
+#include "utils/guc.h"
+
+#include "core/base/mutant.h"
+#include "exchange/exchange_shmem.h"
+#include "exchange/fencing_delay.h"
+
+static int fencing_delay = 15000;
+
+void
+pgw_fencing_init(void)
+{
+	DefineCustomIntVariable(
+		"pgw.fencing_delay",
+		"How long nothing new is sent to banks after synchronous_standby_names was emptied.",
+		"The time in which a cluster manager finds out that this server is an old primary, and ends it.",
+		&fencing_delay, 15000, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+/* By a clock that nobody sets, and that all processes have in common. */
+static uint64
+monotonic_ms(void)
+{
+	instr_time t;
+
+	INSTR_TIME_SET_CURRENT(t);
+	return (uint64) INSTR_TIME_GET_MILLISEC(t);
+}
+
+bool
+pgw_waits_for_standbys(void)
+{
+	return SyncRepRequested() && SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
+}
+
+void
+pgw_fencing_look(void)
+{
+	bool synchronous = pgw_waits_for_standbys();
+	uint32 before = synchronous ? 0 : 1;
+
+	if (pg_atomic_read_u32(&pgw_shared->synchronous) != before)
+		return;
+	if (!synchronous)
+		pg_atomic_write_u64(&pgw_shared->unfenced_at, monotonic_ms());
+	/* a full barrier; false: another database's worker was faster, and has told it */
+	if (!pg_atomic_compare_exchange_u32(&pgw_shared->synchronous, &before, synchronous) ||
+		synchronous || fencing_delay == 0)
+		return;
+	ereport(
+		LOG,
+		(errmsg("pgw: nothing new is sent to banks for %d s: synchronous_standby_names was emptied",
+				(fencing_delay + 999) / 1000),
+		 errhint(
+			 "If another server was promoted, end this one now. Else there is nothing to do: payments wait for pgw.fencing_delay. See docs/reliability.md.")));
+}
+
+long
+pgw_fencing_ms_left(void)
+{
+	uint64 at = pgw_shared != NULL ? pg_atomic_read_u64(&pgw_shared->unfenced_at) : 0;
+	uint64 until = at + fencing_delay;
+	uint64 now = monotonic_ms();
+
+	if (at == 0 || now >= until || PGW_MUTATED(FENCING))
+		return 0;
+	return (long) (until - now);
+}
+
+XLogRecPtr
+pgw_replicated_up_to(void)
+{
+	XLogRecPtr lsn;
+
+	if (!pgw_waits_for_standbys())
+		return PG_UINT64_MAX;
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	lsn = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH];
+	LWLockRelease(SyncRepLock);
+	return lsn;
+}
