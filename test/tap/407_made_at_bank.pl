@@ -7,6 +7,7 @@ use Digest::SHA qw(hmac_sha256_hex);
 use HTTP::Tiny;
 use JSON::PP;
 use PgwOperations;
+use PgwScriptedBank;
 use PgwTest;
 use Test::More;
 
@@ -40,9 +41,9 @@ sub at_bank
 # The bank tells so: the verdict, and what is in its row.
 sub tells
 {
-	my ($type, $id, $event) = @_;
+	my ($type, $id, $event, $from) = @_;
 	my $body = encode_json({ id => $event // 'e' . ++$count, type => $type, charge => charge_id($id) });
-	my $verdict = sql("SELECT verdict FROM pgw.receive_notification('told', '{\"x-signature\": \"" . hmac_sha256_hex($body, $KEY) . "\"}', decode('" . unpack('H*', $body) . "', 'hex'))");
+	my $verdict = sql("SELECT verdict FROM pgw.receive_notification('" . ($from // 'told') . "', '{\"x-signature\": \"" . hmac_sha256_hex($body, $KEY) . "\"}', decode('" . unpack('H*', $body) . "', 'hex'))");
 	return "$verdict " . sql("SELECT concat_ws(' ', outcome, CASE WHEN change IS NOT NULL THEN 'change' END) FROM pgw.notifications ORDER BY notification_id DESC LIMIT 1");
 }
 
@@ -126,6 +127,45 @@ part($node, 'taken back', sub {
 	stands_so('t', 'captured 1000 0 0 0 0', 'a total that has become less takes it back');
 	is(made('t'), 'refund Failed 300', 'its transaction has failed');
 	ok(wait_until(sub { alerts('made_at_bank', 't') == 2 }, 60), 'and people are told again');
+	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'events and rows agree');
+});
+
+# A capture that the bank fails or takes back later, and its totals show so: people are told, and the record stays.  A type under "captured" makes pgw ask only while
+# something is left to be captured, as every payment sends it; so one that tells of that stands under "refunded".
+part($node, 'captured no more', sub {
+	my %taken;
+	my $scripted = scripted_bank(sub {
+		my (undef, $what, $ref, $total) = split m{/}, $_[0]{path};
+		$ref //= decode_json($_[0]{body})->{ref};
+		$taken{$ref} = $what eq 'charge' ? 1000 : $what eq 'authorize' ? 0 : $total if $what ne 'look';
+		return { document => { state => 'ok', id => "c-$ref", ref => $ref, amount => 1000, currency => 'EUR', taken => 0 + $taken{$ref}, returned => 0 } };
+	});
+	my %yes = (rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' } ]);
+	my %fields = (reference => '/ref', bank_reference => '/id', amount => '/amount', currency => '/currency');
+	add_dialect($node, $scripted, 'failing', { v => 2, capabilities => { tokens => \1, lookup_consistent_after_seconds => 0 },
+		operations => {
+			(map { $_ => { method => 'POST', path => "/$_", encoding => 'json', body => { ref => '{{transaction_ref}}', amount => '{{amount}}', token => '{{token}}', of => '{{original_ref}}' }, answer => { %yes, fields => \%fields } } } qw(charge authorize capture)),
+			lookup_charge => { method => 'GET', path => '/look/{{original_ref}}', answer => { %yes, fields => { %fields, captured => '/taken', refunded => '/returned' } } } },
+		notifications => { signature => { scheme => 'hmac_body', header => 'X-Signature', as => 'hex' }, identity => '/id', type => '/type', fields => { bank_reference => '/charge' },
+			changes => { captured => [ 'captured', 'unheard' ], refunded => [ 'refunded', 'capture_failed' ] } } }, notification_secret => 'hooks', livemode => 'false');
+	my $shows = sub { my ($id, $total) = @_; return PgwTest::http_json('GET', "$scripted->{url}/set/" . charge_id($id) =~ s/^c-//r . "/$total") };
+	my $less = sub { my ($id, $name) = @_; return ok(wait_until(sub { alerts('bank_shows_less', $id) > 0 }, 120), $name) };
+	pay($node, 'f', bank => 'failing');
+	$shows->('f', 0);
+	is(tells('unheard', 'f', undef, 'failing'), 'accepted nothing_open', 'of what is captured in full nothing is asked by a type of captures');
+	is(tells('capture_failed', 'f', undef, 'failing'), 'accepted change change', '... but by one that stands with the refunds');
+	$less->('f', 'the bank shows nothing captured: people are told');
+	is_seen('once');
+	is(stands('f'), 'captured 1000 0 0 0 0', 'and the record stays');
+	pay($node, 'g', bank => 'failing', capture => 'manual');
+	$shows->('g', 600);
+	tells('captured', 'g', undef, 'failing');
+	stands_so('g', 'partially_captured 0 0 0 600 0', 'a capture at the bank');
+	$shows->('g', 0);
+	is(tells('captured', 'g', undef, 'failing'), 'accepted change change', 'that is taken back there');
+	$less->('g', 'is told of');
+	is_seen('once');
+	is(stands('g') . ' ' . made('g'), 'partially_captured 0 0 0 600 0 capture Completed 600', 'and its record stays, too');
 	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'events and rows agree');
 });
 
