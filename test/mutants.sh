@@ -241,6 +241,8 @@ UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ASKED_BELIEVED:419_asked_for:confirmed
 ANOTHER_CONFIRMED:419_asked_for:not the bank
 ID_RESPELLED:419_asked_for:written otherwise
+ASKED_ID_KEPT:419_asked_for:an id like a card
+ASKED_FIRST_FORGOTTEN:419_asked_for:flood
 SAID_ID_DROPPED:418_told_at_bank:an id that looks like a card
 SAID_ID_KEPT:418_told_at_bank:an id that looks like a card
 ASKS_WITH_LOOKUPS:419_asked_for:made up by the dozen

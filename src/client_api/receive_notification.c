@@ -14,7 +14,10 @@
  * whoever only knows the endpoint costs a read of the file and an HMAC, and no lock.  Nothing may
  * raise while the secret is in memory.
  */
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "postgres.h"
+
+#include <string.h>
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
@@ -31,10 +34,12 @@
 #include "base/debug_points.h"
 #include "base/new_id.h"
 #include "client_api/bounded_call.h"
+#include "core/base/mutant.h"
 #include "core/notification/given_headers.h"
 #include "core/notification/kept_ids.h"
 #include "core/notification/notification_verdict.h"
 #include "database/table_locks.h"
+#include "exchange/ask_first.h"
 #include "exchange/commit_signal.h"
 #include "exchange/log_rate.h"
 #include "notified/match_notification.h"
@@ -222,6 +227,28 @@ insert(const Received *r, const PgwBank *bank, TimestampTz ask_at)
 }
 
 /*
+ * Nothing of it is kept, and the bank is to send it again; until then it is asked for.  What it has
+ * said it sends is taken whoever else waits.
+ */
+static void
+ask_first(Received *r, const PgwBank *bank)
+{
+	PgwAskFirst what = {.received_at = r->at};
+
+	if (pgw_unconfirmed_came_again(bank->name, r->said.identity) != PGW_AGAIN_BUSY)
+	{
+		r->verdict = PGW_NOTIFICATION_REPEATED;
+		return;
+	}
+	strlcpy(what.bank, bank->name, sizeof(what.bank));
+	strlcpy(what.event_id, r->said.event_id, sizeof(what.event_id));
+	strlcpy(what.identity, r->said.identity, sizeof(what.identity));
+	if (!PGW_MUTATED(ASKED_FIRST_FORGOTTEN))
+		pgw_exchange_ask_first(MyDatabaseId, &what);
+	explicit_bzero(&what, sizeof(what));
+}
+
+/*
  * Anybody may have sent it, and nobody is to fill the table: so many wait at most.  The others the
  * bank sends again.
  */
@@ -232,8 +259,13 @@ take_unconfirmed(Received *r, const PgwBank *bank)
 
 	pgw_tables_lock(pgw_bounded_call_deadline());
 	r->match.outcome = "unconfirmed";
-	if (pgw_unconfirmed_full(bank->name))
+	if (r->verdict == PGW_NOTIFICATION_ASKED_FIRST)
+		ask_first(r, bank);
+	else if (pgw_unconfirmed_full(bank->name))
+	{
 		r->verdict = PGW_NOTIFICATION_TOO_MANY;
+		ask_first(r, bank);
+	}
 	else if (!insert(r, bank, pgw_now()))
 	{
 		again = pgw_unconfirmed_came_again(bank->name, r->said.identity);
@@ -261,7 +293,8 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uui
 		else
 			r->verdict = PGW_NOTIFICATION_REPEATED;
 	}
-	else if (r->verdict == PGW_NOTIFICATION_TO_CONFIRM)
+	else if (r->verdict == PGW_NOTIFICATION_TO_CONFIRM ||
+			 r->verdict == PGW_NOTIFICATION_ASKED_FIRST)
 		take_unconfirmed(r, bank);
 	pgw_metrics_notification(bank->name, bank->livemode, r->verdict);
 }

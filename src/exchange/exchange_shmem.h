@@ -32,6 +32,7 @@
 #include "storage/spin.h"
 
 #include "core/pacing/line_rate.h"
+#include "exchange/ask_first.h"
 #include "exchange/write_failures.h"
 #include "exchange/event_fence.h"
 #include "exchange/exchange.h"
@@ -98,7 +99,8 @@ typedef struct PgwWorkerEntry
 	Oid kept_out_of;
 	PgwWriteFailures write_failures[PGW_WRITE_KINDS];
 	TimestampTz limited_at; /* its work has run into a time limit; 0: never */
-	uint32 ring_head;       /* oldest signal */
+	PgwAskFirst ask_first[PGW_ASK_FIRST_PLACES];
+	uint32 ring_head; /* oldest signal */
 	uint32 ring_count;
 	PgwSignal ring[PGW_RING_SIZE];
 	PgwHint hints[PGW_HINTS];

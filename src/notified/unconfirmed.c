@@ -14,6 +14,11 @@
  *     - One that comes again before it is confirmed is as new, as its sender is told that it is
  *       taken: no answer to a question of before lets it go.
  *     - That it is confirmed, which payment it is about and what follows are one commit.
+ *     - One that has no row yet, as there is no room for it or its id may be a card's number, has
+ *       been promised nothing, and is asked for from memory (exchange/ask_first.c).  Once the bank
+ *       has confirmed it, it has its row, whatever waits for the bank: so whoever fills all places
+ *       with ids that the bank stumbles over keeps none of the bank's own out.  Nothing that was
+ *       taken gives way for it: while a bank is down all that waits may be its own.
  *
  * Locks: only the worker changes such rows; what somebody else has locked (a purge) is passed over.
  */
@@ -30,6 +35,7 @@
 #include "database/relations.h"
 #include "database/row.h"
 #include "database/statements.h"
+#include "database/table_locks.h"
 #include "notified/notification_row.h"
 #include "notified/unconfirmed.h"
 #include "store/notification_rows.h"
@@ -91,6 +97,29 @@ pgw_unconfirmed_came_again(const char *bank, const char *identity)
 	if (is == PGW_AGAIN_RENEWED)
 		ForceSyncCommit();
 	return is;
+}
+
+/* Dirty, as the worker waits for nobody who may be inserting it; his row is asked for. */
+static bool
+has_row(const char *bank, const char *identity)
+{
+	static PgwIndexByColumns once = {.columns = {"bank", "identity"}, .n = 2};
+	Datum keys[] = {CStringGetTextDatum(bank), CStringGetTextDatum(identity)};
+	uint32 look = 100;
+	bool found;
+	Oid relid;
+	Oid index;
+	PgwRel r;
+
+	pgw_table_need("notifications", RowExclusiveLock); /* as the INSERT that follows */
+	relid = pgw_relation("notifications");
+	index = pgw_relation_index(relid, &once);
+	if (!OidIsValid(index))
+		return true;
+	pgw_row_open_locked(&r, relid);
+	found = pgw_row_count(&r, index, keys, 2, 1, &look, NULL, NULL) > 0;
+	pgw_row_close(&r);
+	return found;
 }
 
 static void
@@ -195,16 +224,19 @@ pgw_unconfirmed_is_confirmed(const PgwUnconfirmed *u, PgwNotification *said, con
 							  .match = &match,
 							  .proof = PGW_PROVED_BY_ANSWER,
 							  .received_at = u->received_at};
+	bool inserted;
 
 	/* however often it comes: else whoever sends it all the time could keep it from being so */
-	if (!drop(u, true))
+	if (u->has_no_row ? has_row(u->bank, u->identity) : !drop(u, true))
 		return -1;
 	/* the same notification as it was when it came, however the bank writes its id */
 	strlcpy(said->identity, u->identity, sizeof(said->identity));
 	pgw_match_notification(said, false, bank, &match);
 	pgw_notification_keep_ids(said, match.card_last4);
 	pgw_store_notifications_begin();
-	(void) pgw_notification_insert(&row);
+	inserted = pgw_notification_insert(&row);
 	pgw_statements_end();
+	if (!inserted)
+		return -1;
 	return pgw_match_follow_ups(&match, said, false, out, most);
 }

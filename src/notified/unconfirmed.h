@@ -18,6 +18,7 @@ typedef struct PgwUnconfirmed
 	TimestampTz received_at;
 	TimestampTz recorded_at; /* or when it came again, while it was not confirmed */
 	int64 age_ms;
+	bool has_no_row; /* its sender was told to send it again: exchange/ask_first.h */
 } PgwUnconfirmed;
 
 /* Do so many wait for this bank that no more are taken? */

@@ -18,8 +18,12 @@
  * never from what recovery may, and from the bank's room as look-ups do; a flood of what somebody
  * has made up waits in the table.
  */
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "postgres.h"
 
+#include <string.h>
+
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -31,6 +35,7 @@
 #include "core/notification/ask_again.h"
 #include "core/notification/notification_verdict.h"
 #include "database/batch.h"
+#include "exchange/ask_first.h"
 #include "notified/unconfirmed.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
@@ -40,6 +45,8 @@
 
 #define LOOK_MS 1000 /* at the table, where a bank is asked at all */
 #define AT_ONCE 20
+#define FIRST_AT_ONCE 8 /* of those that have no row */
+#define FIRST_FOR_MS INT64CONST(60000)
 #define AGAIN_MS 1000       /* what could not be written, or has no room at its bank */
 #define CLAIM_FOR_MS 30000  /* beyond the request's own time */
 #define FAILURES_MAX 10     /* then it is asked for anew */
@@ -165,6 +172,8 @@ end(void *arg)
 	e->counts = false;
 	e->n = 0;
 	e->bank = pgw_config_bank(ask->what.bank);
+	if (ask->what.has_no_row && (ask->end != ASK_CONFIRMED || ask->said.other_mode))
+		return; /* nobody was promised anything */
 	if (e->bank == NULL || e->bank->connector == NULL || ask->end == ASK_NOTHING)
 		ask_again(&ask->what, now);
 	else if (ask->end == ASK_NOT_FOUND && !pgw_ask_not_found_counts(ask->what.age_ms))
@@ -222,6 +231,7 @@ pgw_asks_record(void)
 			return;
 		}
 		dlist_delete(&ask->node);
+		explicit_bzero(ask, sizeof(*ask)); /* the id of one without a row may be anything */
 		pfree(ask);
 	}
 }
@@ -231,11 +241,13 @@ pgw_asks_record(void)
 typedef struct Turn
 {
 	TimestampTz now;
+	PgwAskFirst first[FIRST_AT_ONCE];
+	int nfirst;
 	PgwUnconfirmed due[AT_ONCE];
 	int n;
 	const PgwUnconfirmed *over[AT_ONCE]; /* of these: their time has ended */
 	int nover;
-	PgwCall *calls[AT_ONCE];
+	PgwCall *calls[FIRST_AT_ONCE + AT_ONCE];
 	int ncalls; /* each with its request */
 } Turn;
 
@@ -297,12 +309,33 @@ forget_calls(Turn *t)
 	t->ncalls = 0;
 }
 
+/* What cannot be asked for within a minute is forgotten: it comes again. */
+static void
+ask_first(Turn *t, const PgwAskFirst *first)
+{
+	PgwUnconfirmed what = {
+		.received_at = first->received_at, .recorded_at = t->now, .has_no_row = true};
+	bool made;
+
+	pgw_new_id(&what.notification_id);
+	strlcpy(what.bank, first->bank, sizeof(what.bank));
+	strlcpy(what.event_id, first->event_id, sizeof(what.event_id));
+	strlcpy(what.identity, first->identity, sizeof(what.identity));
+	(void) ask(t, &what, &made);
+	if (!made && t->now - first->received_at < FIRST_FOR_MS * 1000)
+		pgw_exchange_ask_later(MyDatabaseId, first);
+	explicit_bzero(&what, sizeof(what));
+}
+
 static void
 claim(void *arg)
 {
 	Turn *t = arg;
 
 	forget_calls(t); /* of a transaction that is run again */
+	/* before the others, which have their turns; of a bank two in each: exchange/ask_first.c */
+	for (int i = 0; i < t->nfirst; i++)
+		ask_first(t, &t->first[i]);
 	t->nover = 0;
 	t->n = pgw_unconfirmed_due(t->now, AT_ONCE, t->due);
 	for (int i = 0; i < t->n; i++)
@@ -342,6 +375,7 @@ pgw_asks_send(void)
 {
 	static Turn t;
 	TimestampTz now = pgw_now();
+	bool done;
 
 	if (!any_is_asked() ||
 		!pgw_is_due(TimestampTzPlusMilliseconds(last_look, LOOK_MS), now, LOOK_MS))
@@ -349,7 +383,10 @@ pgw_asks_send(void)
 	last_look = now;
 	t.now = now;
 	t.n = t.ncalls = t.nover = 0;
-	if (pgw_batch_transaction(claim, &t, false, NULL) != PGW_BATCH_DONE)
+	t.nfirst = pgw_exchange_asked_first(t.first, FIRST_AT_ONCE);
+	done = pgw_batch_transaction(claim, &t, false, NULL) == PGW_BATCH_DONE;
+	explicit_bzero(t.first, sizeof(t.first));
+	if (!done)
 	{
 		forget_calls(&t);
 		return;

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use JSON::PP;
+use PgwBytes;
 use PgwScriptedBank;
 use PgwSession;
 use PgwTest;
@@ -15,9 +16,17 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # It answers no charge, and has an event for each id that begins with "paid", of the charge that the rest of it names; "slow" only when it was asked twice.
 my %asked;
+my $of_number;    # the charge of its one event whose id is a number
 my $bank = scripted_bank(sub {
 	my ($r) = @_;
 	return { document => \%asked } if $r->{path} eq '/asked';
+	return { document => { of => $of_number = $1 } } if $r->{path} =~ m{^/number/(.*)};
+	if ($r->{path} =~ m{^/events/(\d{16})$})
+	{
+		$asked{$1}++;
+		return { status => 404, document => { error => 'none' } } if $1 ne '5105105105105100';
+		return { document => { id => $1, type => 'charge.approved', ref => $of_number, charge => "c-$of_number", amount => 1000, currency => 'EUR', live => \0 } };
+	}
 	my ($word, $ref) = $r->{path} =~ m{^/events/([a-z]+)-([0-9a-f]{32})$} or return;
 	my $n = ++$asked{"$word-$ref"};
 	return { status => 500, document => { error => 'down' } } if $word eq 'fails' || $word eq 'down' && $n == 1;
@@ -143,14 +152,35 @@ part($node, 'flood', sub {
 		SELECT gen_random_uuid(), 'asked', false, 'i' || n, '', 'made-' || n, 'unconfirmed', clock_timestamp(), clock_timestamp() + interval '1 h' FROM generate_series(1, 1000) n");
 	my $ref = submit('f');
 	is(verdict_of({ id => "paid-$ref" }), 'too_many 503', 'where a thousand wait no more are taken');
-	is(row("paid-$ref"), '', 'and the bank sends it again');
+	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'and the bank is asked for it all the same');
+	is(row("paid-$ref"), 'evidence used answer f', 'it has its row, as the bank has confirmed it');
+	is(verdict_of({ id => "paid-$ref" }), 'repeated 200', 'when the bank sends it again it is known');
+	is(verdict_of({ id => 'fails-' . '3' x 32 }), 'too_many 503', 'one more that somebody has made up');
+	ok(wait_until(sub { asked('fails-' . '3' x 32) > 0 }, 60), 'is asked for, too');
+	is(row('fails-' . '3' x 32), '', 'and leaves nothing');
+	$ref = submit('f2');
 	like(sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^warning .*"bank": "asked", "full": true, "late": false, "count": 100\d/, 'and health() says so');
 	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'made-%'; UPDATE pgw.notifications SET recorded_at = recorded_at - interval '2 h' WHERE event_id LIKE 'other-%'");
 	like(sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^warning .*"full": false, "late": true/, '... and that one has waited for two hours');
 	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'other-%'");
 	like(sql("SELECT status || ' ' || coalesce(advice, '-') FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^ok -$/, '... and nothing when none has');
 	is(verdict_of({ id => "paid-$ref" }), 'to_confirm 200', 'when there is room');
-	ok(wait_until(sub { attempt('f') eq 'Completed' }, 60), 'it is asked for');
+	ok(wait_until(sub { attempt('f2') eq 'Completed' }, 60), 'it is asked for');
+});
+
+# Of sixteen digits one id in thirty looks like a card's number, and anybody may have sent it.
+part($node, 'an id like a card', sub {
+	my $ref = submit('n');
+	PgwTest::http_json('GET', "$bank->{url}/number/$ref");
+	is(verdict_of({ id => '5105105105105100', type => 'charge.approved' }), 'asked_first 503', 'nothing of it is kept, and the bank has to send it again');
+	is(sql("SELECT count(*) FROM pgw.notifications WHERE event_id = '5105105105105100' OR outcome = 'unconfirmed' AND event_id IS NULL"), 0, 'it has no row');
+	ok(wait_until(sub { attempt('n') eq 'Completed' }, 10), 'but is asked for, and the answer counts') or diag(asked('5105105105105100'), sql('SELECT * FROM pgw.notifications'), PgwTest::http_json('GET', "$bank->{url}/events/5105105105105100")->{ref});
+	is(row('5105105105105100'), 'evidence used answer f', 'the bank has said that the id is its own: it has its row');
+	is(verdict_of({ id => '5105105105105100' }), 'repeated 200', 'it comes again');
+	is(counted('asked_first'), 1, 'which is counted');
+	my $body = unpack 'H*', encode_json({ id => '4111111111111111' });
+	is(sql("SELECT verdict FROM pgw.receive_notification('asked', '{}', decode('$body', 'hex'))"), 'asked_first', 'a number that the bank does not know');
+	ok(wait_until(sub { asked('4111111111111111') == 1 }, 60), 'is asked for');
 });
 
 part($node, 'serializable', sub {
@@ -194,4 +224,7 @@ part($node, 'made up by the dozen', sub {
 is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'sound');
 
 $node->stop('fast');
+my %found = PgwBytes->new(number => '4111111111111111', event => 'BankProcessingStarted')->found_in($node->data_dir, $node->logfile);
+ok(!$found{number}, 'an id that may be a card\'s number is nowhere on disk') or diag(join ', ', @{ $found{number} });
+ok($found{event}, 'where the search finds what is there');
 done_testing();

@@ -883,8 +883,16 @@ test_asked(void **state)
 	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
 	judge(spec, "{\"type\": \"paid\", \"livemode\": true}", true, j);
 	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+	/* what may be a card's number is for the bank alone, and still the same one each time */
 	judge(spec, "{\"id\": \"4111111111111111\", \"livemode\": true}", true, j);
-	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_ASKED_FIRST);
+	assert_int_equal(pgw_notification_http_status(j[0].verdict), 503);
+	assert_string_equal(j[0].said.event_id, "4111111111111111");
+	memcpy(identity, j[0].said.identity, sizeof(identity));
+	judge(spec, "{\"id\": 4111111111111111, \"livemode\": true}", true, j);
+	assert_string_equal(j[0].said.identity, identity);
+	judge(spec, "{\"id\": \"4111111111111112\", \"livemode\": true}", true, j);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_TO_CONFIRM);
 
 	assert_true(pgw_notification_confirmed(c, "evt_1", body, strlen(body), true, &said));
 	assert_string_equal(said.type, "paid");

@@ -36,3 +36,11 @@ pgw_notification_keep_ids(PgwNotification *said, const char *card_last4)
 	keep(said->operation_reference, sizeof(said->operation_reference), &sought);
 	keep(said->dispute.id, sizeof(said->dispute.id), &sought);
 }
+
+bool
+pgw_notification_id_may_be_kept(const char *id)
+{
+	PgwSought anybodys = {.last4 = NULL};
+
+	return pgw_card_in_text(&anybodys, PGW_TEXT_ID, id, strlen(id)) == PGW_FOUND_NOTHING;
+}

@@ -13,4 +13,7 @@
  */
 extern void pgw_notification_keep_ids(PgwNotification *said, const char *card_last4);
 
+/* Of one that anybody may have sent: is it surely no card's number? */
+extern bool pgw_notification_id_may_be_kept(const char *id);
+
 #endif

@@ -31,6 +31,7 @@ static const struct
 	[PGW_NOTIFICATION_NOT_EXPECTED] = {"not_expected", 404},
 	[PGW_NOTIFICATION_UNKNOWN_BANK] = {"unknown_bank", 404},
 	[PGW_NOTIFICATION_TOO_MANY] = {"too_many", 503},
+	[PGW_NOTIFICATION_ASKED_FIRST] = {"asked_first", 503},
 	[PGW_NOTIFICATION_NO_URL] = {"no_url", 500},
 	[PGW_NOTIFICATION_NO_SECRET] = {"no_secret", 503},
 	[PGW_NOTIFICATION_BAD_SECRET] = {"bad_secret", 503},
@@ -89,7 +90,6 @@ pgw_notification_keep_id(PgwNotification *said)
 {
 	PgwNotification kept = {.readable = said->readable};
 
-	pgw_notification_keep_ids(said, NULL);
 	memcpy(kept.digest, said->digest, sizeof(kept.digest));
 	memcpy(kept.identity, said->identity, sizeof(kept.identity));
 	memcpy(kept.event_id, said->event_id, sizeof(kept.event_id));
@@ -214,6 +214,9 @@ judge_one(const PgwConnector *c, const PgwArrived *n, PgwNotificationVerdict goo
 		/* nothing to ask by */
 		if (out->said.event_id[0] == '\0')
 			out->verdict = PGW_NOTIFICATION_UNREADABLE;
+		else if (!pgw_notification_id_may_be_kept(out->said.event_id) &&
+				 !PGW_MUTATED(ASKED_ID_KEPT))
+			out->verdict = PGW_NOTIFICATION_ASKED_FIRST;
 	}
 }
 

@@ -23,9 +23,11 @@ typedef enum PgwNotificationVerdict
 	PGW_NOTIFICATION_TOO_LARGE,
 	PGW_NOTIFICATION_NOT_EXPECTED, /* the bank, or its connector, has none */
 	PGW_NOTIFICATION_UNKNOWN_BANK,
-	PGW_NOTIFICATION_TOO_MANY,  /* more wait to be asked for than there may be */
-	PGW_NOTIFICATION_NO_URL,    /* this and the next: ours to mend */
-	PGW_NOTIFICATION_NO_SECRET, /* its file cannot be used */
+	PGW_NOTIFICATION_TOO_MANY,    /* more wait to be asked for than there may be */
+	PGW_NOTIFICATION_ASKED_FIRST, /* its id may be a card's number: nothing of it is kept until
+								   * the bank has said that it is its own */
+	PGW_NOTIFICATION_NO_URL,      /* this and the next: ours to mend */
+	PGW_NOTIFICATION_NO_SECRET,   /* its file cannot be used */
 	PGW_NOTIFICATION_BAD_SECRET,
 	PGW_NOTIFICATION_NOT_CONFIRMED, /* the bank was asked, and has not sent it: no answer, a count
 									 */
@@ -54,8 +56,8 @@ extern bool pgw_notification_needs_secret(const PgwConnector *c);
 #define PGW_NOTIFICATION_MAX_ITEMS 64
 
 /*
- * Of one that is to be asked for: nothing that came is to be believed, so this is all that is kept
- * of it.
+ * Of one that is to be asked for: nothing that came is to be believed, so this is all that is left
+ * of it, as it came.
  */
 extern void pgw_notification_keep_id(PgwNotification *said);
 
