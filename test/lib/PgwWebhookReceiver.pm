@@ -4,6 +4,7 @@
 #   receiver_mode($r, '500');                     ok, a status, slow (no answer), later (none until there is another mode, by which it is answered then), close (none, and the connection is closed), redirect, body (an endless one);
 #                                                 '410 once': what has waited for another mode gets that answer, and what comes afterwards is taken, without a gap in which it could be answered so twice
 #   for (received($r)) { $_->{headers}, $_->{body}, $_->{document} }
+#   for (newly_received($r)) { … }                those that have come since the last call alone, which are kept by nobody: where there are very many
 #   my $r = receiver_start(certificates());       by TLS; $r->{certificate} = 'renewed', 'stranger' (of another authority) or 'good' counts from receiver_again() on
 #
 # A signature is checked by what Perl has of HMAC, as the specification writes it, and not by anything of pgw's.
@@ -20,7 +21,7 @@ use MIME::Base64;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(certificates receiver_start receiver_again receiver_stop receiver_mode received has_answered is_signed_by $WEBHOOK_KEY $WEBHOOK_NEW_KEY endpoint_sql);
+our @EXPORT = qw(certificates receiver_start receiver_again receiver_stop receiver_mode received newly_received has_answered is_signed_by $WEBHOOK_KEY $WEBHOOK_NEW_KEY endpoint_sql);
 
 our $WEBHOOK_KEY = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 our $WEBHOOK_NEW_KEY = 'whsec_' . encode_base64('another key, of 32 bytes exactly', '');
@@ -192,16 +193,23 @@ sub receiver_mode
 	rename "$r->{mode}.new", $r->{mode} or die $!;
 }
 
-# All that has come, or what came while it answered so.
+# What has come since the last look.
+sub newly_received
+{
+	my ($r) = @_;
+	my $new = slurp_file($r->{log}, $r->{read} //= 0);
+	# only whole lines are taken
+	$new =~ s/[^\n]*\z//;
+	$r->{read} += length $new;
+	return map { my $m = decode_json($_); $m->{document} = eval { decode_json($m->{body}) }; $m } split /\n/, $new;
+}
+
+# All that has come, or what came while it answered so.  What was read before is kept.
 sub received
 {
 	my ($r, $mode) = @_;
-	# what was read before is kept: only whole lines are taken
-	my $new = slurp_file($r->{log}, $r->{read} //= 0);
-	$new =~ s/[^\n]*\z//;
-	$r->{read} += length $new;
-	for (map { decode_json($_) } split /\n/, $new) { $_->{document} = eval { decode_json($_->{body}) }; push @{ $r->{all} }, $_ }
-	return grep { !defined $mode || $_->{mode} eq $mode } @{ $r->{all} // [] };
+	push @{ $r->{all} }, newly_received($r);
+	return grep { !defined $mode || $_->{mode} eq $mode } @{ $r->{all} };
 }
 
 # What came while it was to be answered later has its answer.
