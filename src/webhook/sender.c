@@ -329,7 +329,8 @@ read_events(void *arg)
 /*
  * After a very long transaction all events since its beginning are looked through once: each try
  * that was too short is followed by a longer one.  Nothing is under way meanwhile, whose answer
- * nobody would take.
+ * nobody would take; one that has come and cannot be written, as somebody holds its row, keeps
+ * nobody waiting.
  */
 static bool
 reads_for_long(void)
@@ -345,7 +346,7 @@ read_turn(TimestampTz now)
 	int sqlstate = 0;
 
 	if ((!sender.more && !pgw_is_due(sender.next_read, now, READ_MS)) ||
-		(reads_for_long() && sender.nsending > 0))
+		(reads_for_long() && !dlist_is_empty(&sender.sending)))
 		return;
 	sender.more = false;
 	sender.next_read = TimestampTzPlusMilliseconds(now, READ_MS);

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use Digest::MD5 qw(md5);
+use POSIX qw(ceil);
 use PgwTest;
 use PgwWebhookReceiver;
 use PostgreSQL::Test::Utils;
@@ -11,7 +12,7 @@ use Test::More;
 
 my $events = $ENV{EVENTS} || 2000;
 my $rounds = 9;
-my $each = int($events / 2 / $rounds);    # a submitted payment of the bank "test" has two events that are wanted
+my $each = ceil($events / 2 / $rounds);   # a submitted payment of the bank "test" has two events that are wanted
 
 my $node = pgw_node('webhooks_lost', debug => 1, conf => "fsync = off\nrestart_after_crash = on\nwal_writer_delay = 10s\npgw.retry_base_delay = '100ms'\npgw.role_max_submitted = 10000000\npgw.merchant_max_submitted = 10000000\n");
 $node->safe_psql('postgres', 'CREATE EXTENSION pgw');

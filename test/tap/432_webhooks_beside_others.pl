@@ -73,14 +73,40 @@ part($node, 'an endpoint that somebody holds', sub {
 	ok(health_becomes($node, 'webhooks', qr/^ok\|-\|\[\]$/, 'endpoints'), 'without it all is well');
 });
 
-part($node, 'a long look', sub {
+# Each look at the events takes longer than a transaction of the worker's may.
+sub looks_are_slow
+{
 	sql(q{CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS 'BEGIN PERFORM pg_sleep(5.5); RETURN NULL; END';
 		CREATE TRIGGER slow BEFORE INSERT ON pgw.webhook_queue FOR EACH STATEMENT EXECUTE FUNCTION slow()});
+}
+sub looks_are_quick { sql('DROP TRIGGER slow ON pgw.webhook_queue; DROP FUNCTION slow()') }
+
+part($node, 'a long look', sub {
+	looks_are_slow();
 	pay('looked at for long');
 	ok(arrives('looked at for long'), 'a look that takes longer than a transaction of the worker\'s may is given more time');
-	sql('DROP TRIGGER slow ON pgw.webhook_queue');
+	looks_are_quick();
 	pay('soon again');
 	ok(arrives('soon again'), 'and the next are as ever');
+});
+
+part($node, 'a long look while somebody holds a message', sub {
+	receiver_mode($hook, 'later');
+	pay('held meanwhile');
+	ok(arrives('held meanwhile'), 'a message is under way');
+	my $s = PgwSession->new($node);
+	$s->query('BEGIN');
+	$s->query("SELECT delivery FROM pgw.webhook_queue WHERE payload ~ 'held meanwhile' FOR UPDATE");
+	receiver_mode($hook, 'ok');
+	ok(wait_until(sub { has_answered($hook) }, 30), 'and is answered, which cannot be written');
+	looks_are_slow();
+	pay('long beside');
+	ok(arrives('long beside'), 'the look begins all the same: nothing is under way any more');
+	is(message_is('held meanwhile'), 'waiting', 'the answer is not written yet');
+	$s->query('COMMIT');                  # before the table is locked, by the next line
+	looks_are_quick();
+	ok(becomes('held meanwhile', 'delivered'), 'it is, once its row is let go');
+	is(scalar(grep { ($_->{document}{data}{client_request_id} // '') eq 'held meanwhile' } received($hook)), 1, 'and it was sent once');
 });
 
 part($node, 'a secret that is missing', sub {
