@@ -154,8 +154,8 @@ typedef struct PgwShared
 	pg_atomic_uint64 generation;
 	/* commits that will raise it, and may be visible already */
 	pg_atomic_uint32 changing;
-	/* standbys are waited for; and from when on they were not any more, 0: never */
-	pg_atomic_uint32 synchronous;
+	/* which standbys are waited for, and when fewer were for the last time; 0: never */
+	pg_atomic_uint32 fence;
 	pg_atomic_uint64 unfenced_at;
 	pg_atomic_uint32 failing; /* a bit for each PgwWriteKind of which an entry has failures */
 	TimestampTz created_at;   /* start, or restart after a crash */

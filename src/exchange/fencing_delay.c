@@ -9,9 +9,10 @@
  * longer where its store is slow).  What waited then goes on at once, and a bank would be asked for
  * charges that no other server has heard of: their callers make the same calls at the new primary,
  * where they are charged again.  So what is to be sent waits for pgw.fencing_delay after the names
- * were emptied.
+ * were emptied, or became *: then any standby will do that still follows this server, while the one
+ * that was named may lead.
  *
- * Owns: pgw.fencing_delay; `synchronous` and `unfenced_at` of PgwShared, which are atomic.  They
+ * Owns: pgw.fencing_delay; `fence` and `unfenced_at` of PgwShared, which are atomic.  They
  * outlive a worker, but neither a restart of the server nor its recovery from a crash.
  *
  * Orderings that matter
@@ -21,8 +22,7 @@
  *       answer brings forward, and not by its commit having ended.  Or the worker has read it
  *       first, and its commits wait for nobody while the checkpointer's still would: so its own
  *       reading begins the delay.
- *     - unfenced_at is written before `synchronous` is taken back: who finds that gone finds the
- *       time.
+ *     - unfenced_at is written before `fence` is taken back: who finds that gone finds the time.
  */
 #include "postgres.h"
 
@@ -38,6 +38,14 @@
 #include "exchange/exchange_shmem.h"
 #include "exchange/fencing_delay.h"
 
+/* What keeps an old primary from committing, the better the greater. */
+enum
+{
+	FENCE_NONE = 0,
+	FENCE_ANY,  /* a standby, whichever */
+	FENCE_NAMED /* a standby of a name: which an old primary has not, once that leads */
+};
+
 static int fencing_delay = 15000;
 
 void
@@ -45,7 +53,7 @@ pgw_fencing_init(void)
 {
 	DefineCustomIntVariable(
 		"pgw.fencing_delay",
-		"How long nothing new is sent to banks after synchronous_standby_names was emptied.",
+		"How long nothing new is sent to banks after synchronous_standby_names was emptied, or became *.",
 		"The time in which a cluster manager finds out that this server is an old primary, and ends it.",
 		&fencing_delay, 15000, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
@@ -66,24 +74,41 @@ pgw_waits_for_standbys(void)
 	return SyncRepRequested() && SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
 }
 
+static uint32
+fence_by_settings(void)
+{
+	const char *name;
+
+	if (!pgw_waits_for_standbys() || SyncRepConfig == NULL)
+		return FENCE_NONE;
+	name = SyncRepConfig->member_names;
+	for (int i = 0; i < SyncRepConfig->nmembers; i++, name += strlen(name) + 1)
+	{
+		if (strcmp(name, "*") == 0)
+			return FENCE_ANY;
+	}
+	return FENCE_NAMED;
+}
+
 void
 pgw_fencing_look(void)
 {
-	bool synchronous = pgw_waits_for_standbys();
-	uint32 before = synchronous ? 0 : 1;
+	uint32 fence = fence_by_settings();
+	uint32 before = pg_atomic_read_u32(&pgw_shared->fence);
 
-	if (pg_atomic_read_u32(&pgw_shared->synchronous) != before)
+	if (fence == before)
 		return;
-	if (!synchronous)
+	if (fence < before)
 		pg_atomic_write_u64(&pgw_shared->unfenced_at, monotonic_ms());
 	/* a full barrier; false: another database's worker was faster, and has told it */
-	if (!pg_atomic_compare_exchange_u32(&pgw_shared->synchronous, &before, synchronous) ||
-		synchronous || fencing_delay == 0)
+	if (!pg_atomic_compare_exchange_u32(&pgw_shared->fence, &before, fence) || fence > before ||
+		fencing_delay == 0)
 		return;
 	ereport(
 		LOG,
-		(errmsg("pgw: nothing new is sent to banks for %d s: synchronous_standby_names was emptied",
-				(fencing_delay + 999) / 1000),
+		(errmsg(
+			 "pgw: nothing new is sent to banks for %d s: synchronous_standby_names names no standby any more",
+			 (fencing_delay + 999) / 1000),
 		 errhint(
 			 "If another server was promoted, end this one now. Else there is nothing to do: payments wait for pgw.fencing_delay. See docs/reliability.md.")));
 }

@@ -73,7 +73,7 @@ worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, cons
 	{
 		pgw_health_detail_number(r, "fencing_seconds_left", pgw_fencing_ms_left() / 1000 + 1);
 		*advice =
-			"synchronous_standby_names was emptied: payments wait for pgw.fencing_delay. If another server was promoted, end this one now.";
+			"synchronous_standby_names names no standby any more: payments wait for pgw.fencing_delay. If another server was promoted, end this one now.";
 		return PGW_HEALTH_WARNING;
 	}
 	if (strcmp(s->worker_state, "running") == 0)

@@ -177,9 +177,10 @@ why_not_ready(const Facts *f)
 	if (s->paused != PGW_PAUSE_NONE)
 		return why_paused(s);
 	if (pgw_fencing_ms_left() > 0)
-		return psprintf("fencing: synchronous_standby_names was emptied, and nothing new is sent "
-						"to banks for another %ld s (pgw.fencing_delay)",
-						pgw_fencing_ms_left() / 1000 + 1);
+		return psprintf(
+			"fencing: synchronous_standby_names names no standby any more, and nothing new is sent "
+			"to banks for another %ld s (pgw.fencing_delay)",
+			pgw_fencing_ms_left() / 1000 + 1);
 	if (standby_is_away())
 		return pstrdup("standby_away: too few synchronous standbys are connected");
 	if (keeps_from_writing(s->progress.sqlstate) &&

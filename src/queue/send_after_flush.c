@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
@@ -260,7 +261,8 @@ pgw_calls_send(bool flush)
 	if (dlist_is_empty(&ready))
 		return;
 	pgw_fencing_look();
-	if (pgw_fencing_ms_left() > 0)
+	/* nor while there are settings to read: they may be those that take the standby away */
+	if (pgw_fencing_ms_left() > 0 || (pgw_waits_for_standbys() && ConfigReloadPending))
 		return;
 	replicated = pgw_replicated_up_to();
 	if (flush && !PGW_MUTATED(INTENT_FLUSH))

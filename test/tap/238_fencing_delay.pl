@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use IPC::Run;
 use PgwSession;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -66,7 +67,7 @@ part($node, 'all hear of it', sub {
 	$node->reload;
 	is_held($began, 'the standby is given up');
 	is_paid($call);
-	like(slurp_file($node->logfile, $log), qr/LOG:  pgw: nothing new is sent to banks for 12 s: synchronous_standby_names was emptied\n.*HINT:  \S/, 'the log tells it');
+	like(slurp_file($node->logfile, $log), qr/LOG:  pgw: nothing new is sent to banks for 12 s: synchronous_standby_names names no standby any more\n.*HINT:  \S/, 'the log tells it');
 	$writer->wait;
 });
 
@@ -130,6 +131,26 @@ part($node, 'who does not wait so long', sub {
 	is($call->wait, 'captured', 'the other one is paid');
 	is(charges(), $charges + 1, 'the first was never sent');
 	$writer->wait;
+});
+
+# Patroni does so in its strict mode; a standby that still follows would do then.
+part($node, 'any standby', sub {
+	my ($call, $writer) = fenced('any');
+	names('*');
+	my $began = time;
+	$node->reload;
+	my $archive = $node->basedir . '/received';
+	mkdir $archive;
+	my ($out, $err) = ('', '');
+	my $standby = IPC::Run::start([ 'pg_receivewal', '--synchronous', '-D', $archive, '-s', 1, '-d', $node->connstr('postgres') . ' application_name=other' ], '<', \undef, '>', \$out, '2>', \$err);
+	$writer->wait;
+	is_held($began, 'any standby will do, and there is one');
+	is_paid($call);
+	names('');
+	$node->reload;
+	ok(wait_until(sub { summary() =~ /fencing/ }, 30), 'from any to none, too');
+	$standby->signal('INT');
+	$standby->finish;
 });
 
 part($node, 'the server is ended in time', sub {
