@@ -1,7 +1,7 @@
 #!/bin/bash
 # try-citus.sh FOLDER: pgw on Citus as docs/scaling.md says, on a coordinator, two workers and a clone here.  No part of make test, and nothing needs Citus.
 # FOLDER is where Citus for the same PostgreSQL was installed:   make DESTDIR=FOLDER install-extension   in its tree, after ./configure.
-# COST=1 measures what a call costs, too.  PORT=9700: the first of four on loopback.  KEEP=1 leaves everything up.
+# COST=1 measures what a call costs, too.  PORT=9700: the first of five on loopback.  KEEP=1 leaves everything up.
 set -eu
 PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$PGW_TOP/test/lib/env.sh"
@@ -30,6 +30,10 @@ done
 is "$(sql coordinator "SELECT count(*) FROM pg_dist_object WHERE classid = 'pg_extension'::regclass AND objid IN (SELECT oid FROM pg_extension WHERE extname = 'pgw')")" 1 \
 	'the extension is passed on to nodes that come'
 is "$(misplaced)" '' 'each slot is at home where Citus calls'
+for node in coordinator w1 w2; do
+	becomes "$node" "status = 'ok' FROM pgw.health() WHERE check_name = 'worker'"
+	is "$(sql "$node" "SELECT string_agg(check_name, ' ') FROM pgw.health() WHERE status <> 'ok'")" card_logging "what health() warns of at $node, as Citus has hooks"
+done
 read -r A B <<<"$(slot_of_node w1) $(slot_of_node w2)"
 
 say '2. Calls that are a whole statement are made where the slot is, whichever node they come to.'
@@ -144,10 +148,11 @@ slots=$(sql coordinator "SELECT range_agg(int4range(s, s + 1)) FROM generate_ser
 	(SELECT shardid FROM get_snapshot_based_node_split_plan('127.0.0.1', $(port w1), '127.0.0.1', $(port w3)) WHERE placement_node = 'Clone Node')")
 customers_come
 more_orders 20
-token=
+released=$(now_ms) token=
 until [ -n "$token" ]; do token=$(sql w1 "SELECT token FROM pgw.release_slots('$slots', 'w3')"); done
 sql coordinator "SELECT citus_promote_clone_and_rebalance($clone)" >"$PGW_WORK/clone.log" 2>&1 || fail "$(cat "$PGW_WORK/clone.log")"
 is "$(sql w3 "SELECT pgw.adopt_slots('$token') = (SELECT count(*) FROM pgw.shard_slots WHERE shard = 'w3')")" t 'all that was released is adopted'
+echo "   calls for these slots were refused for $(($(now_ms) - released)) ms at most"
 more_orders 40
 customers_go
 is "$(misplaced)" '' 'each slot is at home where Citus calls'

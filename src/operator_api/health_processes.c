@@ -21,6 +21,7 @@
 #include "exchange/exchange_status.h"
 #include "exchange/fencing_delay.h"
 #include "exchange/signal_ring.h"
+#include "exchange/why_paused.h"
 #include "operator_api/health_processes.h"
 #include "restore/copied_cluster.h"
 #include "restore/restored_database.h"
@@ -81,7 +82,9 @@ worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, cons
 	if (strcmp(s->worker_state, "paused") == 0 || strcmp(s->worker_state, "draining") == 0)
 	{
 		*advice = pgw_pause_hint(s->paused);
-		return PGW_HEALTH_WARNING;
+		/* whether no slot is to be at home here, the row `shard` says */
+		return database == MyDatabaseId && s->paused == PGW_PAUSE_NOT_HOME ? PGW_HEALTH_OK
+																		   : PGW_HEALTH_WARNING;
 	}
 	*advice = pgw_exchange_absence(database);
 	return strcmp(s->worker_state, "starting") == 0 ||

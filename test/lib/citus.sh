@@ -44,13 +44,14 @@ becomes() # node, condition: wait until it holds, three minutes at most
 }
 # Citus wants to be the first library, and pgw to be the last one.  In folders other than the system's Citus does not find its own version.
 start_node() { PGW_SHARD_NAME=$1 pg_ctl -D "$(folder "$1")" -o "-p $(port "$1")" -l "$PGW_WORK/$1.node.log" -w -t 120 start >"$PGW_WORK/start.log" 2>&1 || fail "$(cat "$PGW_WORK/start.log")"; } # node
-make_node() # name
+make_node() # name, what is preloaded: Citus and pgw
 {
+	preload=${2:-citus,pgw}
 	initdb -D "$(folder "$1")" -E UTF8 -A trust -U postgres --no-sync >"$PGW_WORK/initdb.log"
 	{
 		pgw_server_conf
 		cat <<-CONF
-			shared_preload_libraries = 'citus,pgw'
+			shared_preload_libraries = '$preload'
 			listen_addresses = '127.0.0.1'
 			unix_socket_directories = ''
 			max_worker_processes = 32
@@ -59,6 +60,9 @@ make_node() # name
 			shared_buffers = 32MB
 			log_parameter_max_length = 0
 			pgw.compensation_delay = '200ms'
+			pgw.bank_shards = 2
+		CONF
+		[ "$preload" = pgw ] || cat <<-CONF
 			citus.node_conninfo = 'sslmode=disable'
 			citus.enable_version_checks = off
 			citus.recover_2pc_interval = '1s'
@@ -66,7 +70,7 @@ make_node() # name
 	} >>"$(folder "$1")/postgresql.conf"
 	start_node "$1"
 	createdb -h 127.0.0.1 -p "$(port "$1")" -U postgres shop
-	sql "$1" 'CREATE EXTENSION citus'
+	[ "$preload" = pgw ] || sql "$1" 'CREATE EXTENSION citus'
 }
 kill_node() # node: with all of its processes, at once
 {
@@ -88,6 +92,7 @@ as_router() { at "$1" -q -A -t -v ON_ERROR_STOP=1 -U router -c "$2"; } # node, s
 call() { echo "shop.pay($1, 's$1.$2', 'a book', 100, 'EUR', 'tok_ok')"; } # slot, own part of the id
 pay() { as_router "$1" "SELECT status FROM $(call "$2" "$3")"; } # node, slot, own part of the id
 asked() { perl -MHTTP::Tiny -MJSON::PP -e 'print decode_json(HTTP::Tiny->new->get("http://127.0.0.1:$ARGV[0]/ledger")->{content})->{requests}' "$BANK_PORT"; }
+now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 slot_of_node() # node: the first of its slots
 {
 	sql "$1" "SELECT min(slot) FROM pgw.shard_slots WHERE shard = '$1' AND state = 'home'"
@@ -204,26 +209,43 @@ report() # nodes
 
 # Ticks of CPU that a node has used: its postmaster, with those that have ended, and those that run.
 ticks() { cat /proc/[0-9]*/stat 2>/dev/null | sed 's/(.*)//' | awk -v p="$(head -1 "$(folder "$1")/postmaster.pid")" '$1 == p { n += $13 + $14 + $15 + $16 } $3 == p { n += $13 + $14 } END { print n }'; } # awk: without the name
-bench() # name, node where it comes in, client connections, statement
+bench() # name, node where it comes in, statement: 16 clients, 60 payments for each connection, connecting included
 {
-	before_c=$(ticks coordinator) before_w=$(($(ticks w1) + $(ticks w2)))
-	echo "$4" >"$PGW_WORK/bench.sql"
-	pgbench -n -M prepared -c "$3" -t $((4000 / $3)) -h 127.0.0.1 -p "$(port "$2")" -U router -f "$PGW_WORK/bench.sql" shop >"$PGW_WORK/bench.log" 2>&1 || fail "$(cat "$PGW_WORK/bench.log")"
-	for node in coordinator w1 w2; do becomes "$node" "count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'citus_internal%' AND usename = 'router'"; done
-	printf '   %-50s %2d clients: %s, CPU ticks of the coordinator %d, of the workers %d\n' "$1" "$3" "$(grep 'latency average' "$PGW_WORK/bench.log")" \
-		$(($(ticks coordinator) - before_c)) $(($(ticks w1) + $(ticks w2) - before_w))
+	nodes='plain coordinator w1'
+	for node in $nodes; do declare "was_$node=$(ticks $node)"; done
+	printf '%s\n' "$3" >"$PGW_WORK/bench.sql"
+	pgbench -n -M prepared -c 16 -t 60 -h 127.0.0.1 -p "$(port "$2")" -U router -f "$PGW_WORK/bench.sql" shop >"$PGW_WORK/bench.log" 2>&1 || fail "$(cat "$PGW_WORK/bench.log")"
+	# what a backend has used counts for the postmaster when it has ended
+	for node in $nodes; do becomes "$node" "count(*) = 0 FROM pg_stat_activity WHERE usename = 'router'"; done
+	printf '   %-40s' "$1"
+	for node in $nodes; do
+		was=was_$node
+		printf ' %s %4d' "$node" $(($(ticks $node) - ${!was}))
+	done
+	echo ' ticks'
+}
+# A shard without Citus, as docs/scaling.md has them.
+make_plain_node()
+{
+	number[plain]=4
+	make_node plain pgw
+	sql plain 'CREATE EXTENSION pgw'
+	at plain -q -A -t -v ON_ERROR_STOP=1 -f docs/sharding/shard.sql >"$PGW_WORK/null"
+	sql plain "SELECT pgw.claim_slots('{[0,1023]}', 'all')" >"$PGW_WORK/null"
+	sql plain "INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('bank', 'json', 'http://127.0.0.1:$BANK_PORT', 'bank')"
+	becomes plain "count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pgw worker'"
 }
 cost()
 {
-	say '11. What a call costs: 4,000 payments each, three rounds.'
-	slots=$(sql w1 "SELECT string_agg(slot::text, ',') FROM (SELECT slot FROM pgw.shard_slots WHERE shard = 'w1' AND state = 'home' LIMIT 1) x")
-	for i in 1 2 3; do
-		for clients in 1 8; do
-			id="'s$slots.bench-$i-$clients-WHERE-' || :client_id || '-' || :n"
-			for where in w1 coordinator; do
-				bench "at $where" "$where" "$clients" "\\set n random(1, 1000000000)
-SELECT status FROM shop.pay($slots, ${id/WHERE/$where}, 'a book', 100, 'EUR', 'tok_ok');"
-			done
+	say '11. What a call costs, in CPU: 960 payments each, in prepared statements; the first round is to warm up.'
+	make_plain_node
+	slot=$(slot_of_node w1)
+	for i in 1 2 3 4; do
+		for where in plain w1 coordinator; do
+			pay="$slot, 's$slot.$i-$where-' || :client_id || '-' || :n, 'a book', 100, 'EUR', 'tok_ok'"
+			[ $where != plain ] || pay=${pay#*, }
+			bench "round $i, at $where" $where "\\set n random(1, 1000000000000)
+SELECT status FROM shop.pay($pay);"
 		done
 	done
 }

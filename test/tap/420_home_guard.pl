@@ -91,6 +91,7 @@ part($b, 'home of nothing', sub {
 	my $status = sub { return $b->safe_psql('router', "SELECT status FROM pgw.health() WHERE check_name = 'shard'") };
 	$b->safe_psql('router', "INSERT INTO pgw.shard_slots (slot, shard, state) SELECT s, 'a', 'elsewhere' FROM generate_series(0, 1022) s");
 	is($status->(), 'error', 'one slot is nobody\'s, as far as is known here: an error');
+	ok($b->poll_query_until('router', "SELECT details->>'state' = 'paused' AND status = 'ok' FROM pgw.health() WHERE check_name = 'worker'"), '... that its worker pauses is none of its own');
 	$b->safe_psql('router', "INSERT INTO pgw.shard_slots (slot, shard, state) VALUES (1023, 'c', 'elsewhere')");
 	change_settings($b, 'pgw.bank_shards' => undef);
 	is($status->(), 'ok', 'each is told to be elsewhere: nothing is wrong, and it takes no part of a bank');
