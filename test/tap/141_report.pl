@@ -57,6 +57,9 @@ chdir $dir or die $!;
 is((report('-m', '0644', 'here'))[0], 0, 'in the folder where one is');
 is(mode_of('here'), '644', 'whatever the umask is');
 unlink 'here';
+is((report('--last', '1 h', '--', '-m'))[0], 0, 'also one whose name is an option');
+like(slurp_file('-m'), qr{</html>\n\z}, 'which is a page');
+unlink './-m';
 ($status, $out) = report('-');
 is($status . ($out =~ /<!DOCTYPE html>.*<\/html>\n\z/s), '01', 'on standard output');
 
@@ -84,7 +87,7 @@ my @failures = (
 	[ 3, qr/failed: /, '-h', "$dir/nowhere" ], [ 3, qr/database "absent" does not exist/, '-d', 'absent' ],
 	[ 2, qr/there is no option --colour/, '--colour' ], [ 2, qr/--last and --since/, '--last', '1 h', '--since', 'now' ], [ 2, qr/--livemode is true or false/, '--livemode=maybe' ],
 	[ 2, qr/--mode is octal/, '-m', '9' ], [ 2, qr/would let everybody write/, '-m', '666' ], [ 2, qr/--timeout is a number/, '--timeout', '1 day' ], [ 2, qr/--merchant needs a value/, '--merchant=' ],
-	[ 2, qr/one file at a time/, 'second' ]);
+	[ 2, qr/one file at a time/, 'second' ], [ 2, qr/one file at a time/, '--', '--last' ]);
 for (@failures)
 {
 	my ($expected, $like, @args) = @$_;
@@ -110,9 +113,14 @@ $run->signal('TERM');
 $s->run('ROLLBACK');
 $run->finish;
 is($run->full_result >> 8, 1, 'ended');
-IPC::Run::run([ 'sh', '-c', 'ulimit -f 8; exec "$@"', 'sh', $bin, $file ], '<', \undef, '>', \$out, '2>', \$err);
-isnt($?, 0, 'when not all of the page can be written');
-like($err, qr/^pgw-report: /, 'which it says');
+my @no_room = ([ 'a file of a page', 'ulimit -f 8; exec "$@"', $file ], [ 'standard output', 'exec "$@" >/dev/full', '-' ]);
+for (@no_room)
+{
+	my ($what, $shell, $to) = @$_;
+	IPC::Run::run([ 'sh', '-c', $shell, 'sh', $bin, $to ], '<', \undef, '>', \$out, '2>', \$err);
+	is($? >> 8, 1, "when not all of the page can be written: $what");
+	like($err, qr/^pgw-report: could not print result table: (File too large|No space left on device)$/, 'which it says');
+}
 is(slurp_file($file), $page, 'whatever happened, the file is as it was');
 only('and no piece of a page is left', "it's a page.html");
 
