@@ -163,7 +163,7 @@ pgw_need_worker(bool is_submit)
 	pgw_require_worker();
 
 	/* A submitted payment waits for the end of the pause in its table. */
-	if (!is_submit && pgw_exchange_paused(MyDatabaseId) != PGW_PAUSE_NONE)
+	if (!is_submit && pgw_pause_refuses(pgw_exchange_paused(MyDatabaseId)))
 		pgw_raise("worker_paused", NULL, NULL);
 }
 

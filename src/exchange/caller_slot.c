@@ -268,7 +268,7 @@ pgw_exchange_submit(void)
 	entry = &pgw_shared->entries[entry_index];
 	if (entry->dropping > 0)
 		pgw_slots_fail(entry_index, "extension_dropped", false);
-	else if (entry->paused != PGW_PAUSE_NONE)
+	else if (pgw_pause_refuses(entry->paused))
 		pgw_slots_fail(entry_index, "worker_paused", false);
 	else if (entry->state == PGW_ENTRY_RUNNING)
 		worker = entry->procno;

@@ -154,14 +154,39 @@ pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 	return answered;
 }
 
-void
-pgw_exchange_fail_all(const char *error_code)
+bool
+pgw_exchange_requested(void)
+{
+	bool requested;
+	int e;
+
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	e = pgw_entry_find(MyDatabaseId, false);
+	requested = e >= 0 && pgw_shared->entries[e].queue_head != PGW_NO_SLOT;
+	LWLockRelease(pgw_lock);
+	return requested;
+}
+
+static void
+fail(const char *error_code, bool taken)
 {
 	int e;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(MyDatabaseId, false);
 	if (e >= 0 && pgw_shared->entries[e].pid == MyProcPid)
-		pgw_slots_fail(e, error_code, true);
+		pgw_slots_fail(e, error_code, taken);
 	LWLockRelease(pgw_lock);
+}
+
+void
+pgw_exchange_fail_requested(const char *error_code)
+{
+	fail(error_code, false);
+}
+
+void
+pgw_exchange_fail_all(const char *error_code)
+{
+	fail(error_code, true);
 }

@@ -40,6 +40,11 @@ extern void pgw_exchange_wipe(int slot);
  */
 extern bool pgw_exchange_answer(int slot, const PgwSlotAnswer *answer);
 
+/* Does any caller of my database wait to be taken (REQUESTED)? */
+extern bool pgw_exchange_requested(void);
+/* all of these */
+extern void pgw_exchange_fail_requested(const char *error_code);
+
 /* every caller of my database that waits (REQUESTED or TAKEN) */
 extern void pgw_exchange_fail_all(const char *error_code);
 

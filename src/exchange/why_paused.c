@@ -8,6 +8,12 @@
 
 #include "exchange/why_paused.h"
 
+bool
+pgw_pause_refuses(PgwPause pause)
+{
+	return pause != PGW_PAUSE_NONE && pause != PGW_PAUSE_NOT_HOME;
+}
+
 const char *
 pgw_pause_hint(PgwPause pause)
 {

@@ -21,6 +21,12 @@ typedef enum PgwPause
 	PGW_PAUSE_UNKNOWN /* a worker that has not looked yet */
 } PgwPause;
 
+/*
+ * Is a caller refused while it is so?  Not because no slot was at home: he has found his at home,
+ * which is newer than what the worker has found.  It looks again for him.
+ */
+extern bool pgw_pause_refuses(PgwPause pause);
+
 /* What a person can do about it. */
 extern const char *pgw_pause_hint(PgwPause pause);
 

@@ -277,7 +277,7 @@ pgw_exchange_set_paused(PgwPause pause)
 		return;
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	pgw_shared->entries[attached].paused = pause;
-	if (pause != PGW_PAUSE_NONE)
+	if (pgw_pause_refuses(pause))
 		pgw_slots_fail(attached, "worker_paused", false);
 	LWLockRelease(pgw_lock);
 }

@@ -60,7 +60,7 @@ extern void pgw_exchange_mark_no_extension(void);
 
 /*
  * Why nothing new is begun. Callers that wait for the worker to take their request, and those to
- * come, get PW500 worker_paused.
+ * come, get PW500 worker_paused if that refuses them (pgw_pause_refuses).
  */
 extern void pgw_exchange_set_paused(PgwPause pause); /* worker */
 extern PgwPause pgw_exchange_paused(Oid dboid);      /* as its worker said last */

@@ -61,6 +61,13 @@ pgw_pause_check(void)
 	not_home = !pgw_any_slot_is_worked() && !PGW_MUTATED(HOME_WORKER);
 }
 
+void
+pgw_pause_check_anew(void)
+{
+	pgw_slots_forget();
+	pgw_pause_check();
+}
+
 PgwPause
 pgw_pause(void)
 {

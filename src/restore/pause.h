@@ -15,6 +15,8 @@ extern void pgw_pause_init(void); /* _PG_init: the setting */
  * came with a restore.
  */
 extern void pgw_pause_check(void);
+/* The same when something may have changed, by nothing that is remembered. */
+extern void pgw_pause_check_anew(void);
 
 /*
  * NONE: go on.  DRAINING: attempts that are under way go on, but no request is taken and no

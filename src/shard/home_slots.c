@@ -276,6 +276,12 @@ pgw_slot_is_worked(const pg_uuid_t *id)
 		   PGW_MUTATED(HOME_WORKER);
 }
 
+void
+pgw_slots_forget(void)
+{
+	known.whole = false;
+}
+
 bool
 pgw_any_slot_is_worked(void)
 {

@@ -46,6 +46,12 @@ extern bool pgw_slot_is_held(int slot);
  */
 extern bool pgw_slot_try_change(int slot);
 
+/*
+ * Who is told of a change by exchange/config_generation.h is told before what this process knows is
+ * void: so it is read anew when it is asked next.
+ */
+extern void pgw_slots_forget(void);
+
 /* Is there any slot that is? */
 extern bool pgw_any_slot_is_worked(void);
 

@@ -231,19 +231,21 @@ refresh_config(void)
 static void
 check_pause(void *arg)
 {
-	pgw_pause_check();
+	pgw_pause_check_anew();
 }
 
 /*
  * At the start, after a restore, a resumption or an update of the extension (all start a new
- * generation), and while paused: DROP EXTENSION is found so, too.
+ * generation), and while paused: DROP EXTENSION is found so, too.  At once for a caller who has
+ * found his slot at home where there was none.
  */
 static void
 look_for_pause(TimestampTz now)
 {
 	uint64 generation = pgw_exchange_generation();
+	bool asked = pgw_pause() == PGW_PAUSE_NOT_HOME && pgw_exchange_requested();
 
-	if (generation != worker.pause_seen ||
+	if (generation != worker.pause_seen || asked ||
 		(pgw_pause() != PGW_PAUSE_NONE && pgw_is_due(worker.next_pause_check, now, PAUSE_CHECK_MS)))
 	{
 		PgwBatchEnd end = pgw_batch_transaction(check_pause, NULL, false, NULL);
@@ -252,6 +254,9 @@ look_for_pause(TimestampTz now)
 			leave_without_extension();
 		if (end == PGW_BATCH_DONE)
 			worker.pause_seen = generation;
+		/* what he has found is not committed */
+		if (end == PGW_BATCH_DONE && asked && pgw_pause() == PGW_PAUSE_NOT_HOME)
+			pgw_exchange_fail_requested("worker_paused");
 		worker.next_pause_check = TimestampTzPlusMilliseconds(now, PAUSE_CHECK_MS);
 	}
 	pgw_pause_tell();

@@ -58,8 +58,14 @@ part($node, 'adopted once', sub {
 	$node->safe_psql('postgres', 'CREATE DATABASE twin TEMPLATE postgres');
 	$refused->("SELECT pgw.adopt_slots('$token')", qr/PW422: the slots cannot be moved so.*released to database postgres of the server/s, 'a copy in the same server, under the name that they were released to, adopts nothing', 'twin');
 	$refused->("SELECT pgw.adopt_slots('$other')", qr/PW422.*whose system_identifier is 1"/s, 'nor does another server than the one that was named');
-	is($node->safe_psql('postgres', "SELECT pgw.adopt_slots('$token')"), 10, 'the database that they were released to does');
-	ok(wait_until(sub { ($node->psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 's12.new')))[1] eq 'captured' }), '... and pays');
+	ok(wait_until(sub { $node->safe_psql('postgres', 'SELECT reason FROM pgw.health_summary()') =~ /^not_home/ }), 'while no slot is at home the worker pauses');
+	my ($adopter, $caller) = map { PgwSession->new($node) } 1 .. 2;
+	debug_arm($node, 'config_visible', 'stop');
+	$adopter->send("SELECT pgw.adopt_slots('$token')");
+	is(debug_wait($node, 'config_visible'), $adopter->backend, 'the database that they were released to adopts them');
+	is($caller->query('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 's12.new')), 'captured', '... and pays, before anybody has told the worker');
+	debug_release($node, 'config_visible');
+	is($adopter->wait, 10, '... all of them');
 	$refused->("SELECT pgw.adopt_slots('$token')", qr/PW422/, '... and the copy still does not', 'twin');
 	is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.shard_slots WHERE state = 'home' AND shard = 'b'"), 10, 'ten slots have moved');
 });
