@@ -160,7 +160,7 @@ part($node, 'flood', sub {
 	is(row('fails-' . '3' x 32), '', 'and leaves nothing');
 	$ref = submit('f2');
 	like(sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^warning .*"bank": "asked", "full": true, "late": false, "count": 100\d/, 'and health() says so');
-	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'made-%'; UPDATE pgw.notifications SET recorded_at = recorded_at - interval '2 h' WHERE event_id LIKE 'other-%'");
+	sql("UPDATE pgw.notifications SET event_id = 'other-one' WHERE event_id = 'made-1'; DELETE FROM pgw.notifications WHERE event_id LIKE 'made-%'; UPDATE pgw.notifications SET recorded_at = recorded_at - interval '2 h' WHERE event_id LIKE 'other-%'");
 	like(sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^warning .*"full": false, "late": true/, '... and that one has waited for two hours');
 	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'other-%'");
 	like(sql("SELECT status || ' ' || coalesce(advice, '-') FROM pgw.health() WHERE check_name = 'unconfirmed_notifications'"), qr/^ok -$/, '... and nothing when none has');
