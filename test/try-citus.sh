@@ -23,6 +23,7 @@ sql coordinator "SELECT citus_set_coordinator_host('127.0.0.1', $(port coordinat
 
 say '1. The kit, docs/sharding/citus.sql: Citus passes CREATE EXTENSION on, in transactions that it PREPAREs; slots are claimed where Citus has put them.'
 at coordinator -q -A -t -f docs/sharding/citus.sql >"$PGW_WORK/kit.log" 2>&1 || fail "$(cat "$PGW_WORK/kit.log")"
+grep -q '|f|' "$PGW_WORK/kit.log" && fail "what a node has refused of the kit: $(cat "$PGW_WORK/kit.log")"
 for node in coordinator w1 w2; do
 	becomes "$node" "count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pgw worker'"
 	sql "$node" "INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('bank', 'json', 'http://127.0.0.1:$BANK_PORT', 'bank')"

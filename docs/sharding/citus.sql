@@ -4,7 +4,7 @@
 CREATE EXTENSION IF NOT EXISTS pgw;     -- on every node: Citus passes it on
 CREATE ROLE shop;                       -- owns the rows and the functions, and cannot log in: so Citus cannot move its rows. Roles are passed on, too
 CREATE ROLE router LOGIN;               -- calls the functions
-SELECT * FROM run_command_on_all_nodes($$SELECT pgw.grant_access('shop', 'client'), pgw.grant_access('router', 'client')$$);
+SELECT * FROM run_command_on_all_nodes($$SELECT count(pgw.grant_access(role, 'client')) FROM unnest('{shop,router}'::regrole[]) role$$);
 CREATE SCHEMA shop AUTHORIZATION shop;
 GRANT USAGE ON SCHEMA shop TO router;
 
