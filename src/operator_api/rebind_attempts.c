@@ -41,8 +41,6 @@
 #include "store/open_work.h"
 
 #define MAX_NOTE_CHARS 2000
-#define EVERY_MERCHANT \
-	"" /* no merchant has this name, so only a grant without a merchant allows it */
 
 PG_FUNCTION_INFO_V1(pgw_rebind_attempts_1_0);
 
@@ -77,19 +75,6 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 		pgw_raise_faults(pgw_json_array_of(faults));
 	order->from = DatumGetInt32(from);
 	order->to = DatumGetInt32(to);
-}
-
-static void
-require_operator(Oid caller)
-{
-	if (!pgw_caller_may(caller, "operator", EVERY_MERCHANT))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for pgw.rebind_attempts()"),
-			 errhint(
-				 "It is for the owner of pgw, and for operators of all merchants: SELECT pgw.grant_access(%s, 'operator').",
-				 quote_literal_cstr(quote_identifier(GetUserNameFromId(caller, false))))));
 }
 
 static void
@@ -246,7 +231,7 @@ pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("pgw.rebind_attempts()");
 	PreventCommandDuringRecovery("pgw.rebind_attempts()");
 	PreventCommandIfParallelMode("pgw.rebind_attempts()");
-	require_operator(GetUserId());
+	pgw_require_of_all_merchants(GetUserId(), "operator", "pgw.rebind_attempts()");
 	pgw_require_version();
 	get_order(fcinfo, &order);
 	pgw_actor_calling(&actor, GetUserId(), &order.says, NULL);

@@ -38,8 +38,6 @@
 #include "store/tables.h"
 
 #define MAX_NOTE_CHARS 1000
-#define EVERY_MERCHANT \
-	"" /* no merchant has this name, so only a grant without a merchant allows it */
 
 /*
  * An attempt t that was recorded elsewhere, or that a dump or a copy of the cluster has brought
@@ -62,19 +60,6 @@ check_arguments(FunctionCallInfo fcinfo, const char *note, PgwCallerSays *says)
 	faults = pgw_operator_options(faults, fcinfo, says);
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
-}
-
-static void
-require_operator(Oid caller)
-{
-	if (!pgw_caller_may(caller, "operator", EVERY_MERCHANT))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for pgw.resume_after_restore()"),
-			 errhint(
-				 "It is for the owner of pgw, and for operators of all merchants: SELECT pgw.grant_access(%s, 'operator').",
-				 quote_literal_cstr(quote_identifier(GetUserNameFromId(caller, false))))));
 }
 
 static void
@@ -252,7 +237,7 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("pgw.resume_after_restore()");
 	PreventCommandDuringRecovery("pgw.resume_after_restore()");
-	require_operator(GetUserId());
+	pgw_require_of_all_merchants(GetUserId(), "operator", "pgw.resume_after_restore()");
 	pgw_require_version();
 	check_arguments(fcinfo, note, &says);
 	pgw_actor_calling(&actor, GetUserId(), &says, NULL);

@@ -18,11 +18,19 @@
 #include "sql_function/raise_error.h"
 #include "sql_function/require_version.h"
 
-/* In a grant: of what hears of no single merchant's payments. */
-#define EVERY_MERCHANT ""
-
 PG_FUNCTION_INFO_V1(pgw_redeliver_1_0);
 PG_FUNCTION_INFO_V1(pgw_test_webhook_1_0);
+
+/* merchant NULL: what hears of every merchant's payments. */
+static void
+require_operator_of(Oid caller, const char *merchant)
+{
+	if (merchant != NULL)
+		pgw_require(caller, "operator", merchant);
+	else
+		pgw_require_of_all_merchants(caller, "operator",
+									 "an endpoint of webhooks that hears of all merchants");
+}
 
 /* The first value of the first row, in the context that was there before SPI; false: no row. */
 static bool
@@ -76,7 +84,7 @@ pgw_redeliver_1_0(PG_FUNCTION_ARGS)
 	if (!query("SELECT merchant FROM pgw.webhook_queue WHERE delivery = $1", 1, types, values, true,
 			   &merchant))
 		pgw_raise_fault("delivery", "unknown_value", "is no row of pgw.webhook_deliveries");
-	pgw_require(caller, "operator", merchant != NULL ? merchant : EVERY_MERCHANT);
+	require_operator_of(caller, merchant);
 	row = new_row(
 		"INSERT INTO pgw.webhook_queue (endpoint, payment_id, message_id, merchant, type, payload,"
 		" status, next_attempt_at) SELECT q.endpoint, q.payment_id, q.message_id, q.merchant,"
@@ -110,7 +118,7 @@ pgw_test_webhook_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&saved, &sec_context);
 	if (query("SELECT merchant FROM pgw.webhook_endpoints WHERE endpoint = $1", 1, types, values,
 			  true, &merchant))
-		pgw_require(caller, "operator", merchant != NULL ? merchant : EVERY_MERCHANT);
+		require_operator_of(caller, merchant);
 	row = new_row(
 		"INSERT INTO pgw.webhook_queue (endpoint, payment_id, message_id, merchant, type, payload, status,"
 		" next_attempt_at) SELECT w.endpoint, $2, $2, w.merchant, 'webhook.test',"

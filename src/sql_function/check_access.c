@@ -22,6 +22,9 @@
 #include "database/extension.h"
 #include "sql_function/check_access.h"
 
+/* no merchant has this name, so only a grant without a merchant allows it */
+#define EVERY_MERCHANT ""
+
 static bool
 has_grant(Oid caller, const char *level, const char *merchant)
 {
@@ -102,4 +105,21 @@ pgw_require(Oid caller, const char *level, const char *merchant)
 					errhint("The owner of pgw can allow it: SELECT pgw.grant_access(%s, %s).",
 							quote_literal_cstr(role ? quote_identifier(role) : "role"),
 							quote_literal_cstr(level))));
+}
+
+void
+pgw_require_of_all_merchants(Oid caller, const char *level, const char *what)
+{
+	char *role;
+
+	if (pgw_caller_may(caller, level, EVERY_MERCHANT))
+		return;
+	role = GetUserNameFromId(caller, true);
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for %s", what),
+		 errhint(
+			 "It is for the owner of pgw, and for the level %s of all merchants, which the owner can give: SELECT pgw.grant_access(%s, %s).",
+			 level, quote_literal_cstr(role ? quote_identifier(role) : "role"),
+			 quote_literal_cstr(level))));
 }

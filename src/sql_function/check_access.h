@@ -16,4 +16,7 @@ extern bool pgw_caller_may(Oid caller, const char *level, const char *merchant);
 /* The same, but raises 42501 with a hint that names pgw.grant_access. */
 extern void pgw_require(Oid caller, const char *level, const char *merchant);
 
+/* For what is of no single merchant: a level for all of them.  what: "pgw.rebind_attempts()" */
+extern void pgw_require_of_all_merchants(Oid caller, const char *level, const char *what);
+
 #endif

@@ -30,6 +30,7 @@ sub all_over_in_time
 }
 sub of_payment { my ($id, $r) = @_; return grep { ($_->{document}{data}{client_request_id} // '') eq $id } received($r // $hook) }
 sub sender { return sql("SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE backend_type = 'pgw webhooks'") }
+sub refused { my ($statement, $like, $name, @as) = @_; my (undef, undef, $err) = $node->psql('postgres', $statement, @as); like($err, $like, $name) }
 sub arrives { my ($id, $n) = @_; return wait_until(sub { of_payment($id) >= $n }, 30) }
 sub begin_again { sql('DELETE FROM pgw.webhook_endpoints; DELETE FROM pgw.webhook_queue'); receiver_mode($hook, 'ok'); sql(endpoint_sql('shop', $hook, @_)) }
 
@@ -224,8 +225,7 @@ part($node, 'addresses', sub {
 		ok(wait_until(sub { sql("SELECT last_error FROM pgw.webhook_deliveries WHERE delivery = $row") ne '' }, 30), "a test to $url fails");
 		is(sql("SELECT last_error FROM pgw.webhook_deliveries WHERE delivery = $row"), 'address not allowed', 'because of where that is');
 	}
-	my ($rc, $out, $err) = $node->psql('postgres', endpoint_sql('bad', { url => 'http://example.com/' }));
-	like($err, qr/must begin with https/, 'without encryption only this machine is reached');
+	refused(endpoint_sql('bad', { url => 'http://example.com/' }), qr/must begin with https/, 'without encryption only this machine is reached');
 });
 
 part($node, 'what waited for another', sub {
@@ -251,8 +251,7 @@ part($node, 'operators', sub {
 	my @op1 = (extra_params => [ '-U', 'op1' ]);
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM pgw.webhook_deliveries', @op), 1, 'its merchant\'s operator sees it');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM pgw.webhook_deliveries', @op1), 0, 'and another\'s does not');
-	my ($rc, $out, $err) = $node->psql('postgres', "SELECT pgw.redeliver($row)", @op1);
-	like($err, qr/permission denied/, 'who cannot send it again');
+	refused("SELECT pgw.redeliver($row)", qr/permission denied/, 'who cannot send it again', @op1);
 	$node->safe_psql('postgres', "SELECT pgw.redeliver($row)", @op);
 	ok(arrives('seen', 2), 'the former can');
 	my @m = of_payment('seen');
@@ -262,13 +261,13 @@ part($node, 'operators', sub {
 	ok(wait_until(sub { sql("SELECT status FROM pgw.webhook_deliveries WHERE delivery = $test") eq 'delivered' }, 20), 'a test is sent');
 	for ("test_webhook('shop')", "redeliver($test)")
 	{
-		($rc, $out, $err) = $node->psql('postgres', "SELECT pgw.$_", @op);
-		like($err, qr/permission denied/, "$_: what hears of every merchant is not one merchant's operator's");
+		refused("SELECT pgw.$_", qr/permission denied for an endpoint of webhooks that hears of all merchants.*HINT: .*: SELECT pgw\.grant_access\('op', 'operator'\)\.$/s,
+			"$_: what hears of every merchant is not one merchant's operator's", @op);
 	}
-	($rc, $out, $err) = $node->psql('postgres', "SELECT pgw.test_webhook('nowhere')", @op);
-	like($err, qr/names no endpoint that is enabled/, 'to an endpoint that is there');
-	($rc, $out, $err) = $node->psql('postgres', 'SELECT * FROM pgw.webhook_endpoints', @op);
-	like($err, qr/permission denied/, 'whose address is the owner\'s affair');
+	sql("SELECT pgw.grant_access('op', 'operator')");
+	is($node->safe_psql('postgres', "SELECT pgw.test_webhook('shop') > 0", @op), 't', 'but is for whoever was given what the hint says');
+	refused("SELECT pgw.test_webhook('nowhere')", qr/names no endpoint that is enabled/, 'to an endpoint that is there', @op);
+	refused('SELECT * FROM pgw.webhook_endpoints', qr/permission denied/, 'whose address is the owner\'s affair', @op);
 });
 
 part($node, 'a copy sends nothing', sub {

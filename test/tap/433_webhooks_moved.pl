@@ -84,8 +84,20 @@ part($node, 'enabled again', sub {
 	is_enabled();
 });
 
+part($node, 'another secret', sub {
+	my ($old) = under_way('signed');
+	secret_file($node, 'another', $WEBHOOK_NEW_KEY);
+	sql("UPDATE pgw.webhook_endpoints SET secret = 'another'");
+	moved($old, 'signed, next');
+	my %by = map { $_->{document}{data}{client_request_id} => $_ } received($old);
+	ok(is_signed_by($by{signed}, $WEBHOOK_KEY) && is_signed_by($by{'signed, next'}, $WEBHOOK_NEW_KEY), 'which is signed with the new one; what was under way was not');
+	receiver_mode($old, 'ok');
+	comes_to($old, $_) for 'signed', 'signed, next';
+});
+
 part($node, 'it has failed where it was', sub {
 	my ($old, $new) = under_way('failed');
+	receiver_mode($new, 'slow');          # no answer of its clears anything
 	receiver_mode($old, 500);
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.webhook_states WHERE endpoint = 'shop' AND failing_since IS NOT NULL") eq '1' }, 60), 'it fails');
 	sql(move($new));
