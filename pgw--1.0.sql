@@ -3409,6 +3409,8 @@ DECLARE
 	kinds constant text[] := '{state,health,metrics,payments,transactions,events,reviews,facts}';
 	v record;
 	s text;
+	identity text;
+	known jsonb := '{}';
 BEGIN
 	faults := concat_ws(', ',
 		CASE WHEN $1 IS NULL OR cardinality($1) = 0 OR array_position($1, NULL) IS NOT NULL THEN
@@ -3434,6 +3436,7 @@ BEGIN
 			HINT = 'Call it as the role that has made it; if that was not yours, drop it first: its owner decides what the views show.';
 	END IF;
 	CREATE SCHEMA IF NOT EXISTS pgw_all;
+	PERFORM pgw.require_global_views();
 	COMMENT ON SCHEMA pgw_all IS 'All shards of pgw as one: made by pgw.global_views().';
 	EXECUTE 'CREATE TABLE IF NOT EXISTS pgw_all.shards (server text PRIMARY KEY, slots int4multirange)';
 	COMMENT ON TABLE pgw_all.shards IS
@@ -3475,11 +3478,21 @@ BEGIN
 		shard := NULL;
 		at_home := NULL;
 		problem := NULL;
+		identity := NULL;
 		BEGIN
-			EXECUTE format('SELECT t.shard, t.at_home FROM pgw_all.%I t', 'state@' || server) INTO shard, at_home;
+			EXECUTE format('SELECT t.shard, t.at_home, jsonb_build_array(t.system_identifier, t.database, t.shard)::text FROM pgw_all.%I t',
+				'state@' || server) INTO shard, at_home, identity;
 		EXCEPTION WHEN OTHERS THEN
 			problem := SQLERRM;
 		END;
+		-- a physical copy that is a shard of its own has another name
+		IF known ? identity THEN
+			RAISE EXCEPTION 'invalid arguments of pgw.global_views()' USING ERRCODE = 'PW400',
+				DETAIL = json_build_array(json_build_object('field', 'servers', 'code', 'conflicting_fields', 'message',
+					format('%s and %s lead to one database, or to one and its standby', known->>identity, server))),
+				HINT = 'One foreign server for each shard: where it has several machines, host names all of them. See docs/scaling.md.';
+		END IF;
+		known := known || CASE WHEN identity IS NULL THEN '{}' ELSE jsonb_build_object(identity, server) END;
 		EXECUTE 'INSERT INTO pgw_all.shards (server, slots) VALUES ($1, $2) ON CONFLICT (server) DO UPDATE SET slots = $2'
 			USING server, at_home;
 		RETURN NEXT;
@@ -3498,6 +3511,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_iden
 $$
 DECLARE
 	maker oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'pgw_all');
+	planted record;
 BEGIN
 	IF maker IS NULL THEN
 		RAISE EXCEPTION 'there is no schema pgw_all' USING ERRCODE = 'PW422',
@@ -3509,10 +3523,23 @@ BEGIN
 			HINT = format('It is the property of "%s", who may not call pgw.global_views(), and what stands in it would run with'
 				' your rights. Drop it, and have the owner of pgw make it.', pg_get_userbyid(maker));
 	END IF;
+	-- whoever has initdb's role owns without an entry, and may
+	SELECT pg_describe_object(d.classid, d.objid, 0) AS name, pg_get_userbyid(o.refobjid) AS owner INTO planted
+	FROM pg_depend d JOIN pg_shdepend o ON o.classid = d.classid AND o.objid = d.objid AND o.objsubid = 0 AND o.deptype = 'o'
+		AND o.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
+	WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'pgw_all'::regnamespace
+		AND NOT has_function_privilege(o.refobjid, 'pgw.global_views(text[], text[])', 'EXECUTE')
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'in schema pgw_all stands what was not made by pgw.global_views()' USING ERRCODE = 'PW422',
+			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}',
+			HINT = format('%s is the property of "%s", who may not call pgw.global_views(), and would run with your rights.'
+				' Drop it, and revoke CREATE on the schema from whoever has it.', planted.name, planted.owner);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION pgw.require_global_views() IS
-	'Internal: refuses a schema pgw_all of somebody who may not make it.';
+	'Internal: refuses a schema pgw_all of somebody who may not make it, or with something of his in it.';
 
 CREATE FUNCTION pgw.global_health(OUT server text, OUT check_name text, OUT status text, OUT advice text, OUT details jsonb)
 RETURNS SETOF record

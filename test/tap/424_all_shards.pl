@@ -95,7 +95,14 @@ part($a, 'readers', sub {
 	$refused->($_, qr/PW422: schema pgw_all was not made by pgw\.global_views\(\).*HINT: .*"stranger"/s, "nor is it asked: $_")
 	  for 'SELECT * FROM pgw.global_health()', 'SELECT * FROM pgw.global_broken_invariants()', "SELECT * FROM pgw.global_payment('$id{b}')", "SELECT * FROM pgw.global_find_payment('s600.b')",
 	  "SELECT * FROM pgw.global_statistics(now() - interval '1 day', now())";
-	$report->('ALTER SCHEMA pgw_all OWNER TO postgres');
+	$report->('ALTER SCHEMA pgw_all OWNER TO postgres; GRANT USAGE, CREATE ON SCHEMA pgw_all TO stranger');
+	for my $what ('FUNCTION pgw_all.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$', 'VIEW pgw_all."health@c" AS SELECT 1', 'DOMAIN pgw_all.amount AS text')
+	{
+		$report->("SET ROLE stranger; CREATE $what");
+		$refused->($_, qr/PW422: in schema pgw_all stands what was not made by.*HINT:  \w+ .*"stranger"/s, "what a stranger has put into it: $what") for 'SELECT * FROM pgw.global_health()', "SELECT * FROM pgw.global_views('{a,b}')";
+		$report->('DROP ' . $what =~ s/(?: RETURNS| AS).*//sr);
+	}
+	is($report->('SELECT count(*) FROM pgw_all.health WHERE status IS NULL'), 0, '... and when it is gone they are asked again');
 });
 
 # What routing must never do.
@@ -105,7 +112,10 @@ part($a, 'broken', sub {
 	is($report->("SELECT invariant, servers, details - 'payments' FROM pgw_all.broken_invariants ORDER BY 1"),
 		"request_paid_twice|{a,b}|{\"merchant\": \"default\", \"client_request_id\": \"s1.a\"}\nslots_at_home_twice|{a,b}|{\"slots\": \"{[1,3)}\", \"shards\": [\"a\", \"b\"]}", 'a slot that two have, and a request that is paid twice');
 	$report->("CREATE SERVER again FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '" . $b->host . "', port '" . $b->port . "', dbname 'postgres'); CREATE USER MAPPING FOR postgres SERVER again");
-	$views->('{a,b,again}');
+	$refused->("SELECT * FROM pgw.global_views('{a,b,again}')", qr/PW400.*"servers".*b and again lead to one database/s, 'one shard by two names is refused');
+	$report->("ALTER SERVER again OPTIONS (SET port '1')");
+	like($views->('{a,b,again}'), qr/^again\|\|\|t$/m, '... where that can be seen');
+	$report->("ALTER SERVER again OPTIONS (SET port '" . $b->port . "')");
 	is($report->("SELECT servers FROM pgw_all.broken_invariants WHERE invariant = 'servers_of_one_shard'"), '{again,b}', 'one shard by two names');
 	is($report->("SELECT count(*) FROM pgw_all.broken_invariants WHERE invariant = 'payment_at_home_twice'"), 3, '... all of whose payments are there twice');
 	$views->('{a,b}');
