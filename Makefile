@@ -152,8 +152,10 @@ NODE_DRIVERS = cd test/clients && npm install --silent --ignore-scripts --no-pac
 MONITORING = prometheus prometheus-postgres-exporter prometheus-sql-exporter
 # what opens pages: the fonts have Arabic and Hebrew, too
 BROWSER = chromium chromium-driver fonts-dejavu-core
+# what keeps a pair of servers in docs/scaling.md, and what its store and the store's password need
+PATRONI = patroni python3-pysyncobj python3-cryptography
 test:
-	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX) $(MONITORING) $(BROWSER) $(PLPROXY)
+	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX) $(MONITORING) $(BROWSER) $(PLPROXY) $(PATRONI)
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(NODE_DRIVERS); else false; fi || echo "npm is not to be had here: the drivers for Node are left out"
 	@test/run.sh
 

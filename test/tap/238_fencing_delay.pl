@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $delay = 12;
+my $delay = 6;
 my $node = pgw_node('fencing', debug => 1, conf => "fsync = off\npgw.fencing_delay = '${delay}s'\n", init => { allows_streaming => 1 });
 my $bank = bank_start();
 pgw_setup($node, $bank);
@@ -67,7 +67,7 @@ part($node, 'all hear of it', sub {
 	$node->reload;
 	is_held($began, 'the standby is given up');
 	is_paid($call);
-	like(slurp_file($node->logfile, $log), qr/LOG:  pgw: nothing new is sent to banks for 12 s: synchronous_standby_names names no standby any more\n.*HINT:  \S/, 'the log tells it');
+	like(slurp_file($node->logfile, $log), qr/LOG:  pgw: nothing new is sent to banks for $delay s: synchronous_standby_names names no standby any more\n.*HINT:  \S/, 'the log tells it');
 	$writer->wait;
 });
 
