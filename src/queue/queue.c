@@ -122,6 +122,7 @@ pgw_queue_run(bool admit_new)
 	PgwBatchEnd end = PGW_BATCH_DONE;
 	int visits = VISITS_AT_ONCE;
 
+	more_to_admit = false; /* a pause would leave it as it is, and the worker at work for nothing */
 	pgw_waiters_sweep();
 	pgw_bank_answers_collect(pgw_now(), &awaited_results, &flushed);
 	pgw_asks_record();

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use IPC::Run;
+use POSIX ();
 use PgwSession;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -151,6 +152,24 @@ part($node, 'any standby', sub {
 	ok(wait_until(sub { summary() =~ /fencing/ }, 30), 'from any to none, too');
 	$standby->signal('INT');
 	$standby->finish;
+});
+
+# Seconds of processor time that a process has had.
+sub cpu { my ($pid) = @_; my @stat = split / /, slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr; return ($stat[11] + $stat[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) }
+
+part($node, 'many wait, and the worker rests meanwhile', sub {
+	names('nobody');
+	$node->reload;
+	query('SET synchronous_commit = local; SELECT count(*) FROM generate_series(1, 500) i CROSS JOIN LATERAL ' . pay_sql('submit_payment', client_request_id => 'many') =~ s/'many'/'many' || i/r);
+	ok(wait_until(sub { waits('pgw worker') == 1 }, 30), 'the worker waits with more than it can do in one turn');
+	names('');
+	$node->reload;
+	ok(wait_until(sub { summary() =~ /fencing/ }, 30), 'the standby is given up');
+	my ($pid, $began) = (pid('pgw worker'), time);
+	my $cpu = cpu($pid);
+	ok(wait_until(sub { summary() !~ /fencing/ }, 60), 'the delay ends');
+	cmp_ok(cpu($pid) - $cpu, '<', (time - $began) / 4, 'the worker has rested');
+	ok(wait_until(sub { query("SELECT count(*) FROM pgw.payments WHERE client_request_id ~ 'many' AND status = 'captured'") == 500 }, 120), 'all are paid');
 });
 
 part($node, 'the server is ended in time', sub {
