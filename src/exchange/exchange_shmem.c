@@ -21,6 +21,7 @@
 
 #include "base/shared_memory.h"
 #include "exchange/exchange_shmem.h"
+#include "exchange/fencing_delay.h"
 #include "exchange/slots_internal.h"
 #include "exchange/worker_entries.h"
 
@@ -84,8 +85,7 @@ attach_control(void *area, bool created, LWLock *lock)
 	memset(pgw_shared, 0, control_size());
 	pg_atomic_init_u64(&pgw_shared->generation, 1);
 	pg_atomic_init_u32(&pgw_shared->changing, 0);
-	pg_atomic_init_u32(&pgw_shared->fence, 0);
-	pg_atomic_init_u64(&pgw_shared->unfenced_at, 0);
+	pgw_fencing_attach(created);
 	pg_atomic_init_u32(&pgw_shared->failing, 0);
 	SpinLockInit(&pgw_shared->lines_lock);
 	pgw_entries_init();

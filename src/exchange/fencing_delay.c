@@ -9,11 +9,12 @@
  * longer where its store is slow).  What waited then goes on at once, and a bank would be asked for
  * charges that no other server has heard of: their callers make the same calls at the new primary,
  * where they are charged again.  So what is to be sent waits for pgw.fencing_delay after the names
- * were emptied, or became *: then any standby will do that still follows this server, while the one
- * that was named may lead.
+ * were emptied; or have * among them, and had not: then any standby will do that still follows this
+ * server, while the one that was named may lead.  From names to other names there is no delay: a
+ * cluster manager changes them so only where it leads.
  *
- * Owns: pgw.fencing_delay; `fence` and `unfenced_at` of PgwShared, which are atomic.  They
- * outlive a worker, but neither a restart of the server nor its recovery from a crash.
+ * Owns: pgw.fencing_delay; `fence` and `unfenced_at` of PgwShared, which are atomic.  They outlive
+ * a worker, and the recovery from a crash, but not a restart of the server.
  *
  * Orderings that matter
  *     - The settings of two processes change at two moments.  The checkpointer ends the waits when
@@ -21,7 +22,9 @@
  *       them for set: so what is sent is asked for by its place in the log, which only a standby's
  *       answer brings forward, and not by its commit having ended.  Or the worker has read it
  *       first, and its commits wait for nobody while the checkpointer's still would: so its own
- *       reading begins the delay.
+ *       reading begins the delay.  A walsender that reads * before the worker does is not noticed:
+ *       the postmaster signals one right after the other, and a standby would have to answer
+ *       between.
  *     - unfenced_at is written before `fence` is taken back: who finds that gone finds the time.
  */
 #include "postgres.h"
@@ -31,6 +34,7 @@
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
 #include "portability/instr_time.h"
+#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "utils/guc.h"
 
@@ -47,15 +51,45 @@ enum
 };
 
 static int fencing_delay = 15000;
+static struct
+{
+	bool looked;
+	uint32 fence;
+} mine; /* as this process has seen it last */
+
+/* The postmaster's, while shared memory is made anew after a crash. */
+static struct
+{
+	uint32 fence;
+	uint64 unfenced_at;
+} kept;
 
 void
 pgw_fencing_init(void)
 {
 	DefineCustomIntVariable(
 		"pgw.fencing_delay",
-		"How long nothing new is sent to banks after synchronous_standby_names was emptied, or became *.",
+		"How long nothing new is sent to banks after synchronous_standby_names was emptied, or has * among its names.",
 		"The time in which a cluster manager finds out that this server is an old primary, and ends it.",
 		&fencing_delay, 15000, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+static void
+keep(int code, Datum arg)
+{
+	kept.fence = pg_atomic_read_u32(&pgw_shared->fence);
+	kept.unfenced_at = pg_atomic_read_u64(&pgw_shared->unfenced_at);
+}
+
+void
+pgw_fencing_attach(bool created)
+{
+	if (!created)
+		return;
+	pg_atomic_init_u32(&pgw_shared->fence, kept.fence);
+	pg_atomic_init_u64(&pgw_shared->unfenced_at, kept.unfenced_at);
+	/* called before the memory is given up, of which the postmaster has been told earlier */
+	on_shmem_exit(keep, (Datum) 0);
 }
 
 /* By a clock that nobody sets, and that all processes have in common. */
@@ -95,8 +129,13 @@ pgw_fencing_look(void)
 {
 	uint32 fence = fence_by_settings();
 	uint32 before = pg_atomic_read_u32(&pgw_shared->fence);
+	bool behind = mine.looked && mine.fence <= fence;
 
-	if (fence == before)
+	mine.looked = true;
+	mine.fence = fence;
+	/* where others have more of it, and nothing has changed here, this process has not read it yet
+	 */
+	if (fence == before || (fence < before && behind))
 		return;
 	if (fence < before)
 		pg_atomic_write_u64(&pgw_shared->unfenced_at, monotonic_ms());

@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $delay = 6;
-my $node = pgw_node('fencing', debug => 1, conf => "fsync = off\npgw.fencing_delay = '${delay}s'\n", init => { allows_streaming => 1 });
+my $node = pgw_node('fencing', debug => 1, conf => "fsync = off\nrestart_after_crash = on\npgw.fencing_delay = '${delay}s'\n", init => { allows_streaming => 1 });
 my $bank = bank_start();
 pgw_setup($node, $bank);
 
@@ -118,6 +118,39 @@ part($node, 'another worker', sub {
 	is_paid($call);
 	ok(comes_to($node, 'another', 'Completed'), 'the first is paid, too');
 	$writer->wait;
+});
+
+part($node, 'a crash', sub {
+	my ($call) = fenced('crashed');
+	my $other = PgwSession->new($node);
+	names('');
+	my $began = time;
+	$node->reload;
+	ok(wait_until(sub { summary() =~ /fencing/ }, 30), 'the standby is given up');
+	crash($node, $other->backend);
+	wait_worker($node);
+	$call = pay('crashed', timeout => '120s');
+	is_held($began, 'the server has recovered from a crash, and the call is made again');
+	is_paid($call);
+});
+
+part($node, 'two databases, and the worker of one hears first that a standby is named', sub {
+	$node->safe_psql('postgres', 'CREATE DATABASE second');
+	$node->safe_psql('second', 'CREATE EXTENSION pgw');
+	wait_worker($node, 'second');
+	my $log = -s $node->logfile;
+	names('nobody');
+	kill 'HUP', query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker' AND datname = 'postgres'");
+	ok(turns(), 'it has');
+	ok(wait_until(sub { $node->safe_psql('second', "SELECT (details->>'last_turn_age_seconds')::float < 1 FROM pgw.health() WHERE check_name = 'worker'") eq 't' }, 30), 'the other one makes its turns');
+	ok(turns(), '... and the first one, too');
+	is(query('SELECT reason FROM pgw.health_summary()') =~ /fencing/ ? 1 : 0, 0, 'nothing is begun by that');
+	unlike(slurp_file($node->logfile, $log), qr/nothing new is sent/, '... nor told');
+	names('');
+	$node->reload;
+	ok(wait_until(sub { summary() =~ /fencing/ }, 30), 'the standby is given up');
+	ok(wait_until(sub { summary() eq 't|t|f|' }, 60), 'all is well again');
+	$node->safe_psql('postgres', 'DROP DATABASE second WITH (FORCE)');
 });
 
 part($node, 'who does not wait so long', sub {
