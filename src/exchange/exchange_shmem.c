@@ -85,7 +85,7 @@ attach_control(void *area, bool created, LWLock *lock)
 	memset(pgw_shared, 0, control_size());
 	pg_atomic_init_u64(&pgw_shared->generation, 1);
 	pg_atomic_init_u32(&pgw_shared->changing, 0);
-	pgw_fencing_attach(created);
+	pgw_fencing_attach();
 	pg_atomic_init_u32(&pgw_shared->failing, 0);
 	SpinLockInit(&pgw_shared->lines_lock);
 	pgw_entries_init();

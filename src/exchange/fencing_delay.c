@@ -82,10 +82,8 @@ keep(int code, Datum arg)
 }
 
 void
-pgw_fencing_attach(bool created)
+pgw_fencing_attach(void)
 {
-	if (!created)
-		return;
 	pg_atomic_init_u32(&pgw_shared->fence, kept.fence);
 	pg_atomic_init_u64(&pgw_shared->unfenced_at, kept.unfenced_at);
 	/* called before the memory is given up, of which the postmaster has been told earlier */
@@ -128,14 +126,16 @@ void
 pgw_fencing_look(void)
 {
 	uint32 fence = fence_by_settings();
-	uint32 before = pg_atomic_read_u32(&pgw_shared->fence);
-	bool behind = mine.looked && mine.fence <= fence;
+	uint32 before;
 
+	/* others may have read already what this process has not: only its own change is its to tell */
+	if (mine.looked && mine.fence == fence)
+		return;
 	mine.looked = true;
 	mine.fence = fence;
-	/* where others have more of it, and nothing has changed here, this process has not read it yet
-	 */
-	if (fence == before || (fence < before && behind))
+	before = pg_atomic_read_u32(&pgw_shared->fence);
+	pg_read_barrier(); /* then unfenced_at: see the head of this file */
+	if (fence == before)
 		return;
 	if (fence < before)
 		pg_atomic_write_u64(&pgw_shared->unfenced_at, monotonic_ms());
@@ -146,7 +146,7 @@ pgw_fencing_look(void)
 	ereport(
 		LOG,
 		(errmsg(
-			 "pgw: nothing new is sent to banks for %d s: synchronous_standby_names names no standby any more",
+			 "pgw: nothing new is sent to banks for %d s: synchronous_standby_names was emptied, or took in *",
 			 (fencing_delay + 999) / 1000),
 		 errhint(
 			 "If another server was promoted, end this one now. Else there is nothing to do: payments wait for pgw.fencing_delay. See docs/reliability.md.")));

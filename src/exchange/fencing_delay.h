@@ -10,8 +10,8 @@
 
 extern void pgw_fencing_init(void);
 
-/* With pgw_shared; created: what stands there is begun, or goes on from before a crash. */
-extern void pgw_fencing_attach(bool created);
+/* pgw_shared was made: what stands there is begun, or goes on from before a crash. */
+extern void pgw_fencing_attach(void);
 
 /* Do commits that are flushed wait for standbys, by the settings as this process knows them? */
 extern bool pgw_waits_for_standbys(void);

@@ -70,15 +70,15 @@ worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, cons
 				: "The worker makes no turns, and no payment goes on: waits_for says what it waits for; see pg_stat_activity and the server's log.";
 		return PGW_HEALTH_ERROR;
 	}
-	if (pgw_fencing_ms_left() > 0)
+	if (strcmp(s->worker_state, "running") == 0)
 	{
+		if (pgw_fencing_ms_left() == 0)
+			return PGW_HEALTH_OK;
 		pgw_health_detail_number(r, "fencing_seconds_left", pgw_fencing_ms_left() / 1000 + 1);
 		*advice =
-			"synchronous_standby_names names no standby any more: payments wait for pgw.fencing_delay. If another server was promoted, end this one now.";
+			"synchronous_standby_names was emptied, or took in *: payments wait for pgw.fencing_delay. If another server was promoted, end this one now.";
 		return PGW_HEALTH_WARNING;
 	}
-	if (strcmp(s->worker_state, "running") == 0)
-		return PGW_HEALTH_OK;
 	if (strcmp(s->worker_state, "paused") == 0 || strcmp(s->worker_state, "draining") == 0)
 	{
 		*advice = pgw_pause_hint(s->paused);

@@ -178,7 +178,7 @@ why_not_ready(const Facts *f)
 		return why_paused(s);
 	if (pgw_fencing_ms_left() > 0)
 		return psprintf(
-			"fencing: synchronous_standby_names names no standby any more, and nothing new is sent "
+			"fencing: synchronous_standby_names was emptied, or took in *, and nothing new is sent "
 			"to banks for another %ld s (pgw.fencing_delay)",
 			pgw_fencing_ms_left() / 1000 + 1);
 	if (standby_is_away())

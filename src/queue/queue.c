@@ -107,9 +107,12 @@ more_has_come(void)
 static void
 send_and_receive(void)
 {
-	pgw_calls_send(left_in_ready);
+	bool again = left_in_ready;
+
+	pgw_calls_send(again);
 	pgw_bank_answers_take();
-	left_in_ready = pgw_calls_ready() && more_has_come();
+	/* what is held back (fencing_delay.c) is no reason to turn at full speed */
+	left_in_ready = !again && pgw_calls_ready() && more_has_come();
 	if (!pgw_calls_ready() || left_in_ready)
 		return;
 	pgw_calls_send(true);
