@@ -13,12 +13,7 @@ stop_all()
 	status=$?
 	if [ -n "$KEEP" ] && [ $status -eq 0 ]; then return; fi
 	[ -z "${BANK_PID:-}" ] || kill "$BANK_PID" 2>/dev/null || :
-	# told all at once, then waited for
-	for how in -W -w; do
-		for data in "$PGW_WORK"/data/*; do
-			[ ! -f "$data/postmaster.pid" ] || pg_ctl -D "$data" -m immediate $how stop >"$PGW_WORK/null" 2>&1 || :
-		done
-	done
+	pgw_stop_servers
 	wait
 }
 trap stop_all EXIT

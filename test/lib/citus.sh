@@ -9,11 +9,7 @@ stop_all()
 	fi
 	rm -f "$PGW_WORK/shopping"
 	[ -z "${BANK_PID:-}" ] || kill "$BANK_PID" 2>/dev/null || :
-	for how in -W -w; do
-		for data in "$PGW_WORK"/data/*; do
-			[ ! -f "$data/postmaster.pid" ] || pg_ctl -D "$data" -m immediate $how stop >"$PGW_WORK/null" 2>&1 || :
-		done
-	done
+	pgw_stop_servers
 	# customers that still try go on until they hear that nobody sells
 	touch "$PGW_WORK/closed"
 	wait

@@ -137,3 +137,13 @@ pgw_prove() # tests...
 		PGW_CONF="$(pgw_server_conf)" TMPDIR=/tmp PGCTLTIMEOUT=300 \
 		prove -v -j "${JOBS:-2}" --timer -I "$lib/perl" -I test/lib "$@"
 }
+
+# The servers of $PGW_WORK/data: told all at once, then waited for.
+pgw_stop_servers()
+{
+	for how in -W -w; do
+		for data in "$PGW_WORK"/data/*; do
+			[ ! -f "$data/postmaster.pid" ] || pg_ctl -D "$data" -m immediate $how stop >"$PGW_WORK/null" 2>&1 || :
+		done
+	done
+}
