@@ -86,40 +86,41 @@ pgw_caller_may(Oid caller, const char *level, const char *merchant)
 	return has_grant(caller, level, merchant);
 }
 
+/* As the argument of a pgw.grant_access() that a hint writes out. */
+static char *
+role_literal(Oid caller)
+{
+	char *role = GetUserNameFromId(caller, true);
+
+	return quote_literal_cstr(role ? quote_identifier(role) : "role");
+}
+
 void
 pgw_require(Oid caller, const char *level, const char *merchant)
 {
-	char *role;
-
 	if (pgw_caller_may(caller, level, merchant))
 		return;
-	role = GetUserNameFromId(caller, true);
 	if (merchant != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for payments of merchant \"%s\"", merchant),
 				 errhint("The owner of pgw can allow it: SELECT pgw.grant_access(%s, %s, %s).",
-						 quote_literal_cstr(role ? quote_identifier(role) : "role"),
-						 quote_literal_cstr(level), quote_literal_cstr(merchant))));
+						 role_literal(caller), quote_literal_cstr(level),
+						 quote_literal_cstr(merchant))));
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for pgw"),
 					errhint("The owner of pgw can allow it: SELECT pgw.grant_access(%s, %s).",
-							quote_literal_cstr(role ? quote_identifier(role) : "role"),
-							quote_literal_cstr(level))));
+							role_literal(caller), quote_literal_cstr(level))));
 }
 
 void
 pgw_require_of_all_merchants(Oid caller, const char *level, const char *what)
 {
-	char *role;
-
 	if (pgw_caller_may(caller, level, EVERY_MERCHANT))
 		return;
-	role = GetUserNameFromId(caller, true);
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for %s", what),
 		 errhint(
 			 "It is for the owner of pgw, and for the level %s of all merchants, which the owner can give: SELECT pgw.grant_access(%s, %s).",
-			 level, quote_literal_cstr(role ? quote_identifier(role) : "role"),
-			 quote_literal_cstr(level))));
+			 level, role_literal(caller), quote_literal_cstr(level))));
 }
