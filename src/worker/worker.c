@@ -188,6 +188,23 @@ read_config(void *arg)
 	pgw_config_refresh(true);
 }
 
+/*
+ * Whatever this turn is for: a pause can last, and what is ready does not leave while there are
+ * settings to read (queue/send_after_flush.c).
+ */
+static void
+read_settings(void)
+{
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		pgw_config_reread();
+		worker.config.read = worker.config.read_at_all = false;
+	}
+	pgw_fencing_look();
+}
+
 /* pgw_config_refresh() is cheap, but needs a transaction when it is not. */
 static void
 refresh_config(void)
@@ -196,14 +213,6 @@ refresh_config(void)
 	TimestampTz now = GetCurrentTimestamp();
 	uint64 generation = pgw_exchange_generation();
 
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		pgw_config_reread();
-		config->read = config->read_at_all = false;
-	}
-	pgw_fencing_look();
 	if (config->read && generation == config->seen && pgw_config_is_current() &&
 		!pgw_exchange_config_is_changing())
 		return;
@@ -333,6 +342,7 @@ turn(void)
 	bool rescan = false;
 	bool paused;
 
+	read_settings();
 	pgw_bank_answers_take();
 	if (dropping())
 		return;

@@ -10,7 +10,7 @@ use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $QUICK = "pgw.compensation_delay = '50ms'\npgw.retry_base_delay = '200ms'\npgw.retry_max_delay = '1s'\n";
+my $QUICK = "pgw.compensation_delay = '50ms'\npgw.retry_base_delay = '200ms'\npgw.retry_max_delay = '1s'\nwal_level = replica\nmax_wal_senders = 1\n";
 my $next = next_version();
 my ($node, $live, $bank);
 
@@ -75,6 +75,10 @@ update('a new library before the update', sub {
 	wait_worker($node);
 	is_refused(q{ALTER EXTENSION pgw UPDATE TO '1.1'}, 'before the update');
 	is(charges_of($node, $bank, 'waits'), 0, 'what is open is left alone');
+	my $log = -s $node->logfile;
+	change_settings($node, 'pgw.fencing_delay' => '1s');
+	ok(wait_until(sub { change_settings($node, synchronous_standby_names => $_) for 'nobody', undef; return slurp_file($node->logfile, $log) =~ /nothing new is sent to banks/ }, 30), '... and changed settings are read');
+	change_settings($node, 'pgw.fencing_delay' => undef);
 	sql('BEGIN; ALTER EXTENSION pgw UPDATE; ROLLBACK');
 	like(sql('SELECT advice FROM pgw.version()'), qr/UPDATE TO '1.1'/, 'an update that was rolled back was none');
 	sql('ALTER EXTENSION pgw UPDATE');
