@@ -189,19 +189,29 @@ pgw_slots_release_taken(int entry)
 }
 
 void
+pgw_slots_fail_requested(int entry, const char *error_code, uint64 last)
+{
+	PgwSlotAnswer answer = {.kind = PGW_ANSWER_ERROR};
+	int slot;
+
+	PGW_ASSERT_LOCKED_FOR_WRITING();
+	strlcpy(answer.error_code, error_code, sizeof(answer.error_code));
+	/* who came last is at the end */
+	while ((slot = pgw_shared->entries[entry].queue_head) != PGW_NO_SLOT &&
+		   pgw_shared->slots[slot].seq <= last)
+	{
+		pgw_slot_dequeue(slot);
+		answer_and_wake(slot, &answer);
+	}
+}
+
+void
 pgw_slots_fail(int entry, const char *error_code, bool taken)
 {
 	PgwSlotAnswer answer = {.kind = PGW_ANSWER_ERROR};
 
-	PGW_ASSERT_LOCKED_FOR_WRITING();
+	pgw_slots_fail_requested(entry, error_code, PG_UINT64_MAX);
 	strlcpy(answer.error_code, error_code, sizeof(answer.error_code));
-	while (pgw_shared->entries[entry].queue_head != PGW_NO_SLOT)
-	{
-		int slot = pgw_shared->entries[entry].queue_head;
-
-		pgw_slot_dequeue(slot);
-		answer_and_wake(slot, &answer);
-	}
 	for (int i = 0; taken && i < pgw_max_waiting; i++)
 	{
 		if (pgw_shared->slots[i].state != PGW_SLOT_TAKEN || pgw_shared->slots[i].entry != entry)

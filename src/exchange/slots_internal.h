@@ -38,5 +38,7 @@ extern void pgw_slots_release_taken(int entry);
  * worker only).
  */
 extern void pgw_slots_fail(int entry, const char *error_code, bool taken);
+/* the REQUESTED ones whose seq is not above this */
+extern void pgw_slots_fail_requested(int entry, const char *error_code, uint64 last);
 
 #endif

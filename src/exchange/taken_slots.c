@@ -154,39 +154,40 @@ pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 	return answered;
 }
 
-bool
-pgw_exchange_requested(void)
+uint64
+pgw_exchange_last_requested(void)
 {
-	bool requested;
+	uint64 last = 0;
 	int e;
 
 	LWLockAcquire(pgw_lock, LW_SHARED);
 	e = pgw_entry_find(MyDatabaseId, false);
-	requested = e >= 0 && pgw_shared->entries[e].queue_head != PGW_NO_SLOT;
+	if (e >= 0 && pgw_shared->entries[e].queue_head != PGW_NO_SLOT)
+		last = pgw_shared->last_seq;
 	LWLockRelease(pgw_lock);
-	return requested;
+	return last;
 }
 
-static void
-fail(const char *error_code, bool taken)
+void
+pgw_exchange_fail_requested(const char *error_code, uint64 last)
 {
 	int e;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(MyDatabaseId, false);
 	if (e >= 0 && pgw_shared->entries[e].pid == MyProcPid)
-		pgw_slots_fail(e, error_code, taken);
+		pgw_slots_fail_requested(e, error_code, last);
 	LWLockRelease(pgw_lock);
-}
-
-void
-pgw_exchange_fail_requested(const char *error_code)
-{
-	fail(error_code, false);
 }
 
 void
 pgw_exchange_fail_all(const char *error_code)
 {
-	fail(error_code, true);
+	int e;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	e = pgw_entry_find(MyDatabaseId, false);
+	if (e >= 0 && pgw_shared->entries[e].pid == MyProcPid)
+		pgw_slots_fail(e, error_code, true);
+	LWLockRelease(pgw_lock);
 }

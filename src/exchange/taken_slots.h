@@ -40,10 +40,13 @@ extern void pgw_exchange_wipe(int slot);
  */
 extern bool pgw_exchange_answer(int slot, const PgwSlotAnswer *answer);
 
-/* Does any caller of my database wait to be taken (REQUESTED)? */
-extern bool pgw_exchange_requested(void);
-/* all of these */
-extern void pgw_exchange_fail_requested(const char *error_code);
+/*
+ * Callers of my database that wait to be taken (REQUESTED): a number that none of them is above and
+ * whoever comes from now on is; 0: there are none.
+ */
+extern uint64 pgw_exchange_last_requested(void);
+/* those up to that number */
+extern void pgw_exchange_fail_requested(const char *error_code, uint64 last);
 
 /* every caller of my database that waits (REQUESTED or TAKEN) */
 extern void pgw_exchange_fail_all(const char *error_code);

@@ -252,9 +252,10 @@ static void
 look_for_pause(TimestampTz now)
 {
 	uint64 generation = pgw_exchange_generation();
-	bool asked = pgw_pause() == PGW_PAUSE_NOT_HOME && pgw_exchange_requested();
+	/* those who have asked by now, not who finds his slot at home after this look */
+	uint64 asked = pgw_pause() == PGW_PAUSE_NOT_HOME ? pgw_exchange_last_requested() : 0;
 
-	if (generation != worker.pause_seen || asked ||
+	if (generation != worker.pause_seen || asked != 0 ||
 		(pgw_pause() != PGW_PAUSE_NONE && pgw_is_due(worker.next_pause_check, now, PAUSE_CHECK_MS)))
 	{
 		PgwBatchEnd end = pgw_batch_transaction(check_pause, NULL, false, NULL);
@@ -263,9 +264,11 @@ look_for_pause(TimestampTz now)
 			leave_without_extension();
 		if (end == PGW_BATCH_DONE)
 			worker.pause_seen = generation;
+		if (asked != 0)
+			PGW_DEBUG_POINT("looked_for_asked");
 		/* what he has found is not committed */
-		if (end == PGW_BATCH_DONE && asked && pgw_pause() == PGW_PAUSE_NOT_HOME)
-			pgw_exchange_fail_requested("worker_paused");
+		if (end == PGW_BATCH_DONE && asked != 0 && pgw_pause() == PGW_PAUSE_NOT_HOME)
+			pgw_exchange_fail_requested("worker_paused", asked);
 		worker.next_pause_check = TimestampTzPlusMilliseconds(now, PAUSE_CHECK_MS);
 	}
 	pgw_pause_tell();

@@ -70,4 +70,27 @@ part($node, 'adopted once', sub {
 	is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.shard_slots WHERE state = 'home' AND shard = 'b'"), 10, 'ten slots have moved');
 });
 
+# Nothing is at home, and a caller asks who has claimed his slot and not committed that; another one comes, whose slot is claimed by then.
+part($node, 'who comes while the worker looks', sub {
+	$rename->('c');
+	ok(wait_until(sub { $node->safe_psql('postgres', 'SELECT reason FROM pgw.health_summary()') =~ /^not_home/ }), 'nothing is at home');
+	my ($first, $second) = map { PgwSession->new($node) } 1 .. 2;
+	my $claim = "SELECT pgw.claim_slots('{[700,700]}', 'it has burnt down', 'a')";
+	my $pay = sub { return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => "s700.$_[0]", timeout => '60s') };
+	$first->query('BEGIN');
+	is($first->query($claim), 1, 'a claim that is not committed');
+	debug_arm($node, 'looked_for_asked', 'stop');
+	$first->send($pay->('first'));
+	debug_wait($node, 'looked_for_asked');
+	$node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . $first->backend . ')');
+	$first->wait;
+	is($first->state, '57014', 'who has claimed it gives up');
+	$first->query('ROLLBACK');
+	is($first->query($claim), 1, 'the slot is claimed');
+	$second->send($pay->('second'));
+	ok(wait_until(sub { $node->safe_psql('postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE pid = " . $second->backend) eq 'Extension' }), 'another caller waits');
+	debug_release($node, 'looked_for_asked');
+	is($second->wait, 'captured', '... and is not told what was true before he came') or diag($second->err);
+});
+
 done_testing();
