@@ -3463,6 +3463,8 @@ BEGIN
 	COMMENT ON VIEW pgw_all.health IS 'pgw.health() of each shard; of one that cannot be reached, a row that says so.';
 	CREATE OR REPLACE VIEW pgw_all.broken_invariants WITH (security_invoker) AS SELECT * FROM pgw.global_broken_invariants();
 	COMMENT ON VIEW pgw_all.broken_invariants IS 'What must not be: pgw.global_broken_invariants().';
+	-- once more: somebody may have been faster with one of these names
+	PERFORM pgw.require_global_views();
 	-- what is asked no more
 	FOR v IN SELECT c.oid::regclass AS name FROM pg_foreign_table t
 			JOIN pg_class c ON c.oid = t.ftrelid JOIN pg_foreign_server f ON f.oid = t.ftserver
@@ -3535,6 +3537,16 @@ BEGIN
 			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}',
 			HINT = format('%s is the property of "%s", who may not call pgw.global_views(), and would run with your rights.'
 				' Drop it, and revoke CREATE on the schema from whoever has it.', planted.name, planted.owner);
+	END IF;
+	-- a trigger has no owner of its own; a foreign key has them, too, and casts what it compares with the owner's rights
+	SELECT t.tgname AS name, c.relname AS relation INTO planted
+	FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'pgw_all'::regnamespace LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'in schema pgw_all stands what was not made by pgw.global_views()' USING ERRCODE = 'PW422',
+			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}',
+			HINT = format('pgw_all.%I has the trigger "%s", of its own or of a foreign key, which would run with others'' rights.'
+				' Drop it, and revoke TRIGGER and REFERENCES on the tables of the schema from whoever has them.',
+				planted.relation, planted.name);
 	END IF;
 END
 $$;

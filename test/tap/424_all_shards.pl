@@ -102,7 +102,24 @@ part($a, 'readers', sub {
 		$refused->($_, qr/PW422: in schema pgw_all stands what was not made by.*HINT:  \w+ .*"stranger"/s, "what a stranger has put into it: $what") for 'SELECT * FROM pgw.global_health()', "SELECT * FROM pgw.global_views('{a,b}')";
 		$report->('DROP ' . $what =~ s/(?: RETURNS| AS).*//sr);
 	}
+	$report->('CREATE SCHEMA mine AUTHORIZATION stranger; GRANT TRIGGER, REFERENCES ON pgw_all.shards TO stranger;
+		SET ROLE stranger; CREATE FUNCTION mine.run() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN CREATE TABLE mine.ran (); RETURN NULL; END $$');
+	for my $what ('CREATE TRIGGER planted AFTER INSERT OR UPDATE OR DELETE ON pgw_all.shards FOR EACH STATEMENT EXECUTE FUNCTION mine.run()', 'CREATE TABLE mine.refers (server text REFERENCES pgw_all.shards)')
+	{
+		$report->("SET ROLE stranger; $what");
+		$refused->($_, qr/PW422: in schema pgw_all stands what was not made by.*HINT:  pgw_all\.shards has the trigger/s, "what a stranger may have do others' work: $what") for 'SELECT * FROM pgw.global_health()', "SELECT * FROM pgw.global_views('{a,b}')";
+		$report->('DROP TRIGGER IF EXISTS planted ON pgw_all.shards; DROP TABLE IF EXISTS mine.refers');
+	}
+	is($report->("SELECT to_regclass('mine.ran') IS NULL"), 't', '... nothing of it has run');
+	$report->('REVOKE TRIGGER, REFERENCES ON pgw_all.shards FROM stranger; DROP SCHEMA mine CASCADE');
 	is($report->('SELECT count(*) FROM pgw_all.health WHERE status IS NULL'), 0, '... and when it is gone they are asked again');
+	# somebody is faster with a name that is just being made
+	$report->(q{CREATE SCHEMA kept; CREATE FUNCTION kept.plant() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN IF to_regclass('pgw_all."health@a"') IS NULL THEN
+		CREATE VIEW pgw_all."health@a" AS SELECT 'x'::text AS check_name, 'ok'::text AS status, ''::text AS advice, '{}'::jsonb AS details; ALTER VIEW pgw_all."health@a" OWNER TO stranger; END IF; END $$;
+		DROP VIEW pgw_all.health; DROP FOREIGN TABLE pgw_all."health@a"; CREATE EVENT TRIGGER faster ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'COMMENT') EXECUTE FUNCTION kept.plant()});
+	$refused->("SELECT * FROM pgw.global_views('{a,b}')", qr/PW422: in schema pgw_all stands what was not made by.*HINT:  view pgw_all\."health\@a" is the property of "stranger"/s, 'what is planted while the views are made');
+	$report->('DROP EVENT TRIGGER faster; DROP SCHEMA kept CASCADE');
+	$views->('{a,b}');
 });
 
 # What routing must never do.
