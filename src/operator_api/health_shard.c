@@ -15,7 +15,7 @@
 #include "store/open_work.h"
 
 static void
-put_slots(PgwHealthReport *r)
+put_slots(PgwHealthReport *r, const char *name)
 {
 	static const struct
 	{
@@ -29,8 +29,6 @@ put_slots(PgwHealthReport *r)
 
 	for (int i = 0; i < lengthof(sets); i++)
 	{
-		/* no shard's name is empty */
-		const char *name = pgw_shard_name() != NULL ? pgw_shard_name() : "";
 		char *which = psprintf(sets[i].which, quote_literal_cstr(name));
 
 		pgw_health_detail(
@@ -68,18 +66,34 @@ bank_shards_unsaid(void)
 				  "default") == 0;
 }
 
+/*
+ * Another shard has the slot, as far as is known here: what is open of it here is a copy's past, or
+ * the remains of what has moved.  Not if somebody has said since then that this shard is lost.
+ */
+#define ANOTHER_HAS_IT \
+	"EXISTS (SELECT FROM pgw.shard_slots s WHERE s.slot = pgw.slot_of_id(t.transaction_id) AND s.shard <> %s" \
+	" AND NOT EXISTS (SELECT FROM pgw.slot_changes c WHERE c.action = 'taken over' AND c.from_shard = s.shard" \
+	" AND c.recorded_at >= s.changed_at))"
+
+/* Attempts that are open here and not this shard's to go on with: another has the slot, or none. */
 static char *
-attempts_left_alone(void)
+open_elsewhere(const char *name, bool another_has_it)
 {
-	return pgw_health_read_text("SELECT count(*)::text FROM " PGW_OPEN_ATTEMPTS
-								" WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')"
-								" AND NOT pgw.slot_is_worked(t.transaction_id)");
+	char *which = psprintf(ANOTHER_HAS_IT, quote_literal_cstr(name));
+
+	return pgw_health_read_text(
+		psprintf("SELECT count(*)::text FROM " PGW_OPEN_ATTEMPTS
+				 " WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')"
+				 " AND NOT pgw.slot_is_worked(t.transaction_id) AND %s%s",
+				 another_has_it ? "" : "NOT ", which));
 }
 
 void
 pgw_health_check_shard(PgwHealthReport *r)
 {
 	bool in_use = pgw_slots_in_use();
+	/* no shard's name is empty */
+	const char *name = pgw_shard_name() != NULL ? pgw_shard_name() : "";
 	char *left = "0";
 	PgwHealthStatus status = PGW_HEALTH_ERROR;
 	const char *advice = NULL;
@@ -90,9 +104,10 @@ pgw_health_check_shard(PgwHealthReport *r)
 	pgw_health_detail_number(r, "bank_shards", pgw_bank_shards());
 	if (in_use)
 	{
-		put_slots(r);
-		left = attempts_left_alone();
+		put_slots(r, name);
+		left = open_elsewhere(name, false);
 		pgw_health_detail_json(r, "attempts_left_alone", left);
+		pgw_health_detail_json(r, "attempts_of_other_shards", open_elsewhere(name, true));
 	}
 	if (in_use && !pgw_any_slot_is_worked() && !told_to_have_none())
 		advice =
@@ -100,7 +115,7 @@ pgw_health_check_shard(PgwHealthReport *r)
 			"A shard needs pgw.shard_name, from outside its data directory; a copy of one is to stay so. See docs/scaling.md.";
 	else if (strcmp(left, "0") != 0)
 		advice =
-			"Attempts are open whose slot is not at home here, and are left alone: the shard that has it goes on with them. If none does, see docs/scaling.md.";
+			"Attempts are open whose slot is not at home here, nor is it known of another shard that has it: they are left alone. Adopt the slots, or take them over. See docs/scaling.md.";
 	else if (pgw_shard_name_ignored())
 	{
 		status = PGW_HEALTH_WARNING;

@@ -113,12 +113,24 @@ part($a, 'moved', sub {
 	ok(wait_until(sub { $b->safe_psql('postgres', 'SELECT pg_last_wal_replay_lsn()') ne '' && $a->safe_psql('postgres', 'SELECT count(*) FROM pg_stat_replication') == 1 }), 'the standby is there again');
 	ok(wait_until(sub { $token = $a->safe_psql('postgres', "SELECT token FROM pgw.release_slots('{[17,19]}', 'b')") }), 'the token is given once the standby has replayed that');
 	is_misrouted($b, "SELECT * FROM pgw.get_payment('$payment')", 17, undef, 'a standby that is to have them does not have them yet');
+	# open in the copy for ever, and here until the bank is well again
+	bank_control($bank, 'faults', { probabilities => { '500_after' => 1 }, operations => [qw(charge lookup)] });
+	$a->safe_psql('postgres', 'SELECT ' . pay_sql('submit_payment', client_request_id => 's601.doubt'));
+	ok(comes_to($a, 's601.doubt', 'BankUnknown'), 'an attempt of a slot that stays is in doubt');
+	my $lsn = $a->safe_psql('postgres', 'SELECT pg_current_wal_flush_lsn()');
+	ok($b->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() >= '$lsn'"), '... and the standby knows of it');
 	$b->promote;
+	bank_control($bank, 'faults', { probabilities => {} });
+	my $open = sub {
+		return $_[0]->safe_psql('postgres', "SELECT status = 'error', details->>'attempts_left_alone', details->>'attempts_of_other_shards' FROM pgw.health() WHERE check_name = 'shard'");
+	};
+	ok(comes_to($a, 's601.doubt', 'Completed'), '... it comes to its end where it is at home');
 	ok(wait_worker($b), 'it is promoted, and has its worker');
 	is_misrouted($b, $pay->('s17.before', capture => 'manual'), 17, undef, 'promoted: they are nobody\'s before they are adopted');
 	my ($rc, $out, $err) = $b->psql('postgres', "\\set VERBOSITY verbose\nSELECT pgw.adopt_slots(gen_random_uuid())");
 	like($err, qr/PW422.*no slot was released to this shard/s, 'another token is none');
 	is($b->safe_psql('postgres', "SELECT pgw.adopt_slots('$token')"), 3, 'adopted');
+	is($open->($b), 'f|0|1', 'what is open there of a slot that has stayed is the other shard\'s, and nothing is wrong');
 	ok(wait_until(sub { ($b->psql('postgres', $pay->('s17.before', capture => 'manual')))[1] eq 'authorized|t' }), 'what was paid there is replayed here');
 	note(sprintf 'the move took %.1f s, with a crash, a reconnect and a promotion in it', time - $began);
 	($rc, $out, $err) = $b->psql('postgres', "\\set VERBOSITY verbose\nSELECT pgw.adopt_slots('$token')");
