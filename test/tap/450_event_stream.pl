@@ -160,7 +160,8 @@ part($node, 'a standby that is away', sub {
 	for my $own (qw(on off local remote_apply))    # what the reader's own commits wait for
 	{
 		my $call = psql_start($node, "SET application_name = 'waits'; SET synchronous_commit = $own; BEGIN; SELECT event_type FROM pgw.read_events('away'); ROLLBACK");
-		ok(wait_until(sub { sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event = 'SyncRep'") eq 't' }, 30), "$own: a read waits for a standby, and is cancelled");
+		ok(wait_until(sub { sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event = 'SyncRep'") eq 't' }, 30), "$own: a read waits for a standby, and is cancelled")
+		  or $call->{h}->kill_kill;    # else it would not end
 		$call->{h}->finish;
 		like($call->{err}, qr/not known to be at a synchronous standby/, 'it fails');
 		unlike($call->{out}, qr/Transaction/, 'and hands out nothing');
