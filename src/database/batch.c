@@ -265,7 +265,7 @@ work_in_subtransaction(Transaction *x)
 /*
  * A cancel that came right before the wait for the synchronous standby has ended it at once.  Then
  * wait again, with nothing left that could cancel: for a commit that is replicated, or without a
- * standby to wait for, this returns at once.  A termination ends it; see send_ready() in
+ * standby to wait for, this returns at once.  A termination ends it; see pgw_calls_send() in
  * send_after_flush.c.
  */
 static void

@@ -14,10 +14,10 @@
  *       before they write until their transaction ends, and look once more what is at home when
  *       they have it; the worker does the same for each step of an attempt.  So when 2 has the
  *       locks nobody is between his look and his end, and whoever comes later sees what 2 has
- *       written.  Only then it looks for open attempts: there are no others to come.
- *     - Before that it looks without a lock, and takes none while anybody or anything is waited
- *       for: the worker leaves an attempt alone whose slot's lock is taken, so who asks again and
- *       again, or does not commit, would keep it from what he waits for.
+ *       written.  Then it looks for open attempts for the last time: there are no others to come.
+ *     - Before that it looks for both without a lock, and takes none while anybody or anything is
+ *       waited for: the worker leaves an attempt alone whose slot's lock is taken, so who asks
+ *       again and again, or does not commit, would keep it from what he waits for.
  *     - The token is not given by the call that has released, but by the next one, when the release
  *       is committed and the standbys that are connected have replayed it: else one of them could
  *       be promoted without it, and would still be at home.
