@@ -8,8 +8,6 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 
 #include "base/json_writer.h"
@@ -17,25 +15,54 @@
 #include "client_api/payment_result.h"
 #include "core/base/error_codes.h"
 #include "core/base/uuid7.h"
+#include "core/json/json_text.h"
 #include "sql_function/raise_error.h"
+
+#define MAX_NESTING 8 /* of a DETAIL */
 
 /* ---------------------------------------------------------------- errors */
 
-static bool
-is_ours(const ErrorData *e)
+/*
+ * The code that it has as an error of pgw's own: in DETAIL, which is an object
+ * (base/error_detail.h), or for PW400 an array of faults.  NULL: it is none, whatever its SQLSTATE,
+ * which code of users may raise, too.  Nothing of it is trusted, and nothing here raises.
+ */
+static const char *
+code_of(const ErrorData *e)
 {
-	return strncmp(unpack_sql_state(e->sqlerrcode), "PW", 2) == 0;
+	const PgwErrorInfo *info;
+	PgwJson detail;
+	PgwJson first;
+	PgwJson code;
+	char name[64];
+	size_t len;
+
+	if (strncmp(unpack_sql_state(e->sqlerrcode), "PW", 2) != 0 || e->detail == NULL ||
+		pgw_json_read(e->detail, strlen(e->detail), MAX_NESTING, &detail) != PGW_JSON_GOOD)
+		return NULL;
+	if (pgw_json_element(&detail, 0, &first))
+		detail = first;
+	if (!pgw_json_member(&detail, "code", &code) || pgw_json_type(&code) != PGW_JSON_STRING)
+		return NULL;
+	len = pgw_json_text(&code, name, sizeof(name));
+	if (len >= sizeof(name))
+		return NULL;
+	name[len] = '\0';
+	info = pgw_error_find(name);
+	return info != NULL ? info->code : NULL;
 }
 
-/* DETAIL is an object (raise_error.h): one member more. */
+/* DETAIL is an object, or an array of them: one member more. */
 static void
 name_request(ErrorData *e, const PgwMember *m)
 {
-	size_t len = e->detail != NULL ? strlen(e->detail) : 0;
+	int request = m->pay->args.request;
+	int len = (int) strlen(e->detail);
 
-	if (len > 2 && e->detail[len - 1] == '}')
-		e->detail =
-			psprintf("%.*s, \"request\": %d}", (int) len - 1, e->detail, m->pay->args.request);
+	if (e->detail[0] == '{' && e->detail[len - 1] == '}')
+		e->detail = psprintf("%.*s, \"request\": %d}", len - 1, e->detail, request);
+	else if (strncmp(e->detail, "[{", 2) == 0)
+		e->detail = psprintf("[{\"request\": %d, %s", request, e->detail + 2);
 }
 
 bool
@@ -49,17 +76,20 @@ pgw_bundle_try(PgwBundle *b, PgwMember *m, PgwBundleStep step)
 	}
 	PG_CATCH();
 	{
+		const char *code;
 		ErrorData *e;
 
 		MemoryContextSwitchTo(b->context);
 		e = CopyErrorData();
-		if (!is_ours(e))
+		code = code_of(e);
+		if (code == NULL)
 			PG_RE_THROW();
 		FlushErrorState();
 		name_request(e, m);
 		if (b->atomic || m->begun_before)
 			ReThrowError(e);
 		m->error = e;
+		m->error_code = code;
 		m->state = PGW_MEMBER_FAILED;
 		ok = false;
 	}
@@ -161,21 +191,11 @@ pgw_bundle_require_taken(const PgwBundle *b)
 			"DETAIL names the requests that were not taken; what was taken is given back. Leave them out, or ask for each by itself with atomic => false.");
 }
 
-/* The code, in DETAIL as pgw_raise() has made it. */
-static const char *
-code_of(const ErrorData *e)
-{
-	Jsonb *detail = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(e->detail)));
-	JsonbValue *code = getKeyJsonValueFromContainer(&detail->root, "code", strlen("code"), NULL);
-
-	return code != NULL ? pnstrdup(code->val.string.val, code->val.string.len) : "internal_error";
-}
-
 void
 pgw_bundle_put(const PgwMember *m, Tuplestorestate *store, TupleDesc desc)
 {
 	if (m->state == PGW_MEMBER_FAILED)
-		pgw_result_put_refused(store, desc, &m->pay->args, code_of(m->error), m->error->detail);
+		pgw_result_put_refused(store, desc, &m->pay->args, m->error_code, m->error->detail);
 	else
 		pgw_result_put_request(store, desc, m->pay->args.request, &m->pay->payment,
 							   m->have_t ? &m->attempt : NULL, m->audience);

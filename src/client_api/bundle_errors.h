@@ -33,6 +33,7 @@ typedef struct PgwMember
 	bool have_t;
 	PgwAudience audience;
 	ErrorData *error; /* FAILED */
+	const char *error_code;
 } PgwMember;
 
 typedef struct PgwBundle
