@@ -121,6 +121,14 @@ for (@no_room)
 	is($? >> 8, 1, "when not all of the page can be written: $what");
 	like($err, qr/^pgw-report: could not print result table: (File too large|No space left on device)$/, 'which it says');
 }
+# A reader that has seen enough, as head has: no word, and the end that SIGPIPE makes, as of cat. Where the signal is ignored, it is an error of writing, as there.
+for ([ 'a reader that went', '', qr/^141\n\z/ ], [ 'where SIGPIPE is ignored', "trap '' PIPE; ", qr/^pgw-report: could not print result table: Broken pipe\n1\n\z/ ])
+{
+	my ($what, $before, $like) = @$_;
+	local $SIG{PIPE} = 'DEFAULT';    # the library of tests ignores it, which programs inherit
+	IPC::Run::run([ 'sh', '-c', $before . '{ "$@"; echo $? >&2; } | :', 'sh', $bin, '-' ], '<', \undef, '>', \$out, '2>', \$err);
+	like($err, $like, "$what: what it says, and its status");
+}
 is(slurp_file($file), $page, 'whatever happened, the file is as it was');
 only('and no piece of a page is left', "it's a page.html");
 
