@@ -14,6 +14,7 @@ my $node = pgw_node('webhooks', debug => 1, conf => "fsync = off\n");
 my $bank = bank_start();
 secret_file($node, 'hook', $WEBHOOK_KEY);
 pgw_setup($node, $bank);
+$node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('m1')");
 my $hook = receiver_start();
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -89,7 +90,6 @@ part($node, 'a transaction that commits late', sub {
 part($node, 'what each wants', sub {
 	begin_again(event_types => '{TransactionFailed}');
 	my $other = receiver_start();
-	sql("INSERT INTO pgw.merchants (merchant) VALUES ('m1') ON CONFLICT DO NOTHING");
 	sql(endpoint_sql('other', $other, merchant => 'm1'));
 	pay('wanted1', token => 'tok_declined');
 	pay('wanted2');
