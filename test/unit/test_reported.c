@@ -90,8 +90,10 @@ told(void **unused)
 	};
 	PgwPaymentAmounts open = captured;
 	PgwToldInput in = {TOLD(captured, PGW_OP_REFUND, true)};
+	PgwPaymentAmounts much = captured;
 
 	(void) unused;
+	much.bank_refunded = INT64_MAX / 8 - 4000;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		if (pgw_report_told(&cases[i].in) != cases[i].want)
@@ -104,6 +106,10 @@ told(void **unused)
 	in.said_currency = "EUR";
 	in.amount = 4000; /* more than was captured: recorded as it is */
 	assert_int_equal(pgw_report_told(&in), PGW_TOLD_RECORD);
+	in.s = &much; /* ... but for what no number would hold together */
+	assert_int_equal(pgw_report_told(&in), PGW_TOLD_RECORD);
+	in.amount = INT64_MAX / 8;
+	assert_int_equal(pgw_report_told(&in), PGW_TOLD_UNCLEAR);
 	in.has_amount = false;
 	assert_int_equal(pgw_report_told(&in), PGW_TOLD_UNCLEAR);
 	in = (PgwToldInput){TOLD(open, PGW_OP_CAPTURE, true)};

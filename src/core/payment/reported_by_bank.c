@@ -175,6 +175,17 @@ says_how_much(const PgwToldInput *in)
 			strcmp(in->said_currency, in->currency) == 0);
 }
 
+/* With all that was told before, too, it is a number. */
+static bool
+adds_up(const PgwToldInput *in)
+{
+	int64_t before = in->about == PGW_OP_CAPTURE  ? in->s->bank_captured
+					 : in->about == PGW_OP_REFUND ? in->s->bank_refunded
+												  : 0;
+
+	return in->about == PGW_OP_VOID || in->amount <= MOST - before;
+}
+
 /* Said of what is known here already, whoever has made it. */
 static PgwToldStep
 told_of_known(const PgwToldInput *in)
@@ -198,7 +209,7 @@ pgw_report_told(const PgwToldInput *in)
 		return told_of_known(in);
 	if (!in->done)
 		return PGW_TOLD_SEEN;
-	if (in->lacks_id || in->failed_too || !says_how_much(in))
+	if (in->lacks_id || in->failed_too || !says_how_much(in) || !adds_up(in))
 		return PGW_TOLD_UNCLEAR;
 	/* pgw's own of which no id is known yet may be what is told of */
 	if (in->own_unnamed_open && !PGW_MUTATED(TOLD_TOO_SOON))
