@@ -84,7 +84,6 @@ pgw_call_ready(PgwCall *call)
 	dlist_push_tail(&ready, &call->item.node);
 }
 
-/* NULL: never sent. */
 /*
  * Without keys for it at the bank, a silent resend by libcurl on a dead reused connection would
  * charge twice; and where the bank forgets under the key what was no success, as it may have been
