@@ -46,15 +46,15 @@ sub stop_backend
 		my $late = time > $end;
 		my @pids = map { $_->[0] }
 		  $server->query('SELECT pid FROM pg_stat_activity WHERE ' . ($late ? "backend_type = 'client backend' AND pid <> pg_backend_pid()" : $waiting) . ' ORDER BY pid');
-		if (@pids)
+		my $pid = @pids ? $pids[ $dice % @pids ] : 0;
+		if ($pid && kill 'STOP', $pid)
 		{
-			my $pid = $pids[ $dice % @pids ];
-			kill 'STOP', $pid or next;
 			my $in_call = in_call($server, $pid);
 			return ($pid, $in_call) if $in_call || $late;
 			kill 'CONT', $pid;
 		}
-		return (0, 0) if $late && time > $end + 10;
+		return (0, 0) if $late;
+		usleep(3_000);
 	}
 }
 
@@ -173,18 +173,22 @@ my %blows = (
 	clock_back => \&set_clock_back,
 );
 
-# Strike; again when the victim was gone before it was hit.
+# Strike; again when the victim was gone before it was hit, or is not there yet: clients come back with their next orders, so they must get on meanwhile.
 sub blow
 {
-	my ($server, $planned) = @_;
+	my ($server, $planned, $meanwhile) = @_;
 	my $strike = $blows{ $planned->{what} } // \&let_happen;
 	my $struck = @{ $server->{hits} };
+	my $end = time + 30;
 	for (1 .. 20)
 	{
+		last if time > $end;
 		$strike->($server, $planned);
 		return if @{ $server->{hits} } > $struck;
+		$meanwhile->() if $meanwhile;
 		usleep(50_000);
 	}
+	print "# nobody was there for $planned->{what}\n" if $blows{ $planned->{what} };    # of what only happens, much has no occasion
 	return;
 }
 

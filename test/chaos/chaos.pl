@@ -107,7 +107,7 @@ while ($crew->is_at_work)
 	hand_out();
 	if (@blows && $blows[0]{at} <= $crew->{begun})
 	{
-		ChaosBlows::blow($server, shift @blows);
+		ChaosBlows::blow($server, shift @blows, sub { $crew->hear(0); $crew->hand_out(@blows ? $blows[0]{at} : undef, 1 + @blows) });
 		hand_out();
 	}
 	ChaosWorld::ddl_go_on($server);

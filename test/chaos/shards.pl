@@ -114,7 +114,7 @@ sub blow
 		my $enough = $crew->{done} + 20;
 		ChaosServer::wait_until(sub { go_on(0.02, $orders); return $crew->{done} >= $enough || $crew->{done} >= $orders }, 60);
 	}
-	return ChaosBlows::blow($shard, { %$b, what => $b->{what} });
+	return ChaosBlows::blow($shard, $b, sub { go_on(0.02, $orders) });
 }
 
 while ($crew->is_at_work)
