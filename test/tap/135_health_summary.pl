@@ -110,7 +110,9 @@ part($node, 'slots', sub {
 });
 
 part($node, 'disk full', sub {
-	my @written = map { "pgw.$_" } qw(payments payment_transactions open_work open_work_mark);
+	# What the worker writes of a call. Were payments among them, the caller's own claim would fail, and the worker hear of nothing: it would only err
+	# while there was a mark of open work to move on.
+	my @written = map { "pgw.$_" } qw(payment_transactions open_work open_work_mark);
 	$node->safe_psql('postgres', "CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS
 		\$\$BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END\$\$");
 	$node->safe_psql('postgres', "CREATE TRIGGER full_up BEFORE INSERT OR UPDATE ON $_ FOR EACH ROW EXECUTE FUNCTION public.full()") for @written;
