@@ -243,6 +243,7 @@ ANOTHER_CONFIRMED:419_asked_for:not the bank
 ID_RESPELLED:419_asked_for:written otherwise
 ASKED_ID_KEPT:419_asked_for:an id like a card
 ASKED_FIRST_FORGOTTEN:419_asked_for:flood
+ASKED_FIRST_ALWAYS:419_asked_for:rows beside what has none
 SAID_ID_DROPPED:418_told_at_bank:an id that looks like a card
 SAID_ID_KEPT:418_told_at_bank:an id that looks like a card
 ASKS_WITH_LOOKUPS:419_asked_for:made up by the dozen

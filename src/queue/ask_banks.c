@@ -16,7 +16,7 @@
  *
  * Bounds: such calls take from what notifications may ask a bank for (bank/call_permission.c),
  * never from what recovery may, and from the bank's room as look-ups do; a flood of what somebody
- * has made up waits in the table.
+ * has made up waits in the table, and what lies in memory takes turns with it.
  */
 #define _DEFAULT_SOURCE /* explicit_bzero */
 #include "postgres.h"
@@ -32,8 +32,10 @@
 #include "bank_call/bank_lanes.h"
 #include "base/clock.h"
 #include "base/new_id.h"
+#include "core/base/mutant.h"
 #include "core/notification/ask_again.h"
 #include "core/notification/notification_verdict.h"
+#include "core/pacing/fair_turns.h"
 #include "database/batch.h"
 #include "exchange/ask_first.h"
 #include "notified/unconfirmed.h"
@@ -71,6 +73,13 @@ typedef struct PgwAsk
 static dlist_head answered = DLIST_STATIC_INIT(answered);
 static TimestampTz not_before = 0; /* of what is answered: writing it has failed */
 static TimestampTz last_look = 0;
+
+/*
+ * By the bank's name: was what has no row asked for last?  Then what has one goes before it.  Two
+ * banks that share a place share the turns.
+ */
+#define TURNS 64
+static bool first_was_last[TURNS];
 
 /* ---------------------------------------------------------------- is any bank asked? */
 
@@ -264,6 +273,12 @@ new_call(const PgwUnconfirmed *what, PgwBank *bank)
 	return call;
 }
 
+static bool *
+turn_of(const char *bank)
+{
+	return &first_was_last[pgw_turns_key(bank) % TURNS];
+}
+
 /* When it is asked for again if nothing is heard of this; *made: it is asked for now. */
 static TimestampTz
 ask(Turn *t, const PgwUnconfirmed *what, bool *made)
@@ -293,6 +308,7 @@ ask(Turn *t, const PgwUnconfirmed *what, bool *made)
 	{
 		call->ask = MemoryContextAllocZero(TopMemoryContext, sizeof(PgwAsk));
 		call->ask->what = *what;
+		*turn_of(bank->name) = what->has_no_row && !PGW_MUTATED(ASKED_FIRST_ALWAYS);
 		*made = true;
 		return TimestampTzPlusMilliseconds(t->now, bank->request_timeout_ms + CLAIM_FOR_MS);
 	}
@@ -331,11 +347,22 @@ static void
 claim(void *arg)
 {
 	Turn *t = arg;
+	const PgwAskFirst *after[FIRST_AT_ONCE]; /* the rows */
+	int nafter = 0;
 
 	forget_calls(t); /* of a transaction that is run again */
-	/* before the others, which have their turns; of a bank two in each: exchange/ask_first.c */
+	/*
+	 * Both take from one bucket, which may have less than a token a second, and anybody can have
+	 * the bank asked for more than that of either kind.  So at each bank they take turns by what is
+	 * really asked for, whenever that is.
+	 */
 	for (int i = 0; i < t->nfirst; i++)
-		ask_first(t, &t->first[i]);
+	{
+		if (*turn_of(t->first[i].bank))
+			after[nafter++] = &t->first[i];
+		else
+			ask_first(t, &t->first[i]);
+	}
 	t->nover = 0;
 	t->n = pgw_unconfirmed_due(t->now, AT_ONCE, t->due);
 	for (int i = 0; i < t->n; i++)
@@ -347,6 +374,8 @@ claim(void *arg)
 		if (next == 0)
 			t->over[t->nover++] = &t->due[i];
 	}
+	for (int i = 0; i < nafter; i++)
+		ask_first(t, after[i]);
 }
 
 /*

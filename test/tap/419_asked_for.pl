@@ -207,6 +207,30 @@ part($node, 'flood of another bank', sub {
 	sql("DELETE FROM pgw.notifications WHERE bank = 'flooded'");
 });
 
+# Numbers of test cards, as many as take both places in memory; their ids look like cards' numbers, so none of them has a row.
+my @numbers = qw(4242424242424242 4012888888881881 5555555555554444 6011111111111117 2223003122003222 5200828282828210);
+
+# With five shards there is one question a second: what lies in memory, two each second, must not have them all.
+part($node, 'rows beside what has none', sub {
+	$node->append_conf('postgresql.conf', 'pgw.bank_shards = 5');
+	$node->reload;
+	ok(wait_until(sub { sql('SHOW pgw.bank_shards') == 5 }, 60), 'five shards share the bank');
+	sql("INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest, event_id, outcome, received_at, next_ask_at)
+		SELECT gen_random_uuid(), 'asked', false, 'b' || n, '', 'beside-' || lpad(n::text, 32, '0'), 'unconfirmed', clock_timestamp(), clock_timestamp() - interval '1 h' FROM generate_series(1, 30) n");
+	my ($rows, $numbers);
+	my $count = sub { my $all = PgwTest::http_json('GET', "$bank->{url}/asked"); $rows = grep { /^beside/ } keys %$all; $numbers = 0; $numbers += $all->{$_} // 0 for @numbers };
+	my $calls = join ', ', map { "(SELECT verdict FROM pgw.receive_notification('asked', '{}', decode('" . unpack('H*', encode_json({ id => $_ })) . "', 'hex')))" } @numbers;
+	my $flood = sub { sql("SELECT $calls"); $count->() };
+	ok(wait_until(sub { $flood->(); $rows + $numbers >= 12 }, 60), 'a full bucket is used up');
+	my ($rows_then, $numbers_then) = ($rows, $numbers);
+	ok(wait_until(sub { $flood->(); $rows >= $rows_then + 5 }, 40), 'while somebody makes up ids like cards all the time, the bank is asked for what has rows') or diag("$rows_then rows, then $rows; $numbers_then numbers, then $numbers");
+	cmp_ok($numbers, '>=', $numbers_then + 3, 'in turn with what has none');
+	sql("DELETE FROM pgw.notifications WHERE event_id LIKE 'beside-%'");
+	$node->append_conf('postgresql.conf', 'pgw.bank_shards = 1');
+	$node->reload;
+	ok(wait_until(sub { sql('SHOW pgw.bank_shards') == 1 }, 60), 'one has it alone again');
+});
+
 # Its breaker stays open: the last part that asks.
 part($node, 'made up by the dozen', sub {
 	my $open = "SELECT coalesce(string_agg(operation_group, ' '), '') FROM pgw.bank_states WHERE bank = 'asked' AND operation_group <> 'charges' AND state <> 'closed'";

@@ -287,6 +287,7 @@ typedef enum PgwMutant
 	ID_RESPELLED,          /* ... and is another one where its id is written otherwise */
 	ASKED_ID_KEPT,         /* ... and has its row, though its id may be a card's number */
 	ASKED_FIRST_FORGOTTEN, /* what has no room is not asked for */
+	ASKED_FIRST_ALWAYS,    /* ... or goes before all that has */
 	ASKS_WITH_LOOKUPS,     /* ... and failing to ask for it holds up look-ups */
 	UNCONFIRMED_FLOOD,     /* ... and whoever makes them up fills the table */
 	ANOTHER_CONFIRMED,     /* ... or by an answer that shows another */
