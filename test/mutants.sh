@@ -224,6 +224,7 @@ REVERSAL_APART:218_operation_ids:a reversal
 EVIDENCE_UNCLAIMED:405_evidence:a charge that pends
 TAKEN_BACK_REFUNDED:405_evidence:taken back later
 TAKEN_BACK_UNWATCHED:428_capture_taken_back:taken back
+END_WHILE_OPEN:429_authorization_end:a capture is open
 LOGIN_SUPPOSED:414_second_proof:a success after a failure
 UNKNOWN_FORGOTTEN:415_unknown_payments:the word of a bank
 BANK_REFUNDED_COUNTS:407_made_at_bank:refunds

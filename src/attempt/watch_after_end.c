@@ -305,7 +305,7 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 		pgw_step_reschedule(attempt, lapses_at(attempt, bank));
 		return;
 	}
-	if (p.reserved_amount > 0 || p.capture_pending_amount > 0)
+	if ((p.reserved_amount > 0 || p.capture_pending_amount > 0) && !PGW_MUTATED(END_WHILE_OPEN))
 	{
 		/* its end is a person's, perhaps, who may take days */
 		pgw_put_off_over(attempt);

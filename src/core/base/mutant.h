@@ -275,6 +275,7 @@ typedef enum PgwMutant
 	EVIDENCE_OTHER_CHARGE, /* ... or of another charge */
 	TAKEN_BACK_REFUNDED,   /* a capture is taken back although refunds count on it */
 	TAKEN_BACK_UNWATCHED,  /* ... and nobody watches its authorization's end again */
+	END_WHILE_OPEN,        /* the end of an authorization is asked about while a capture is open */
 	SUBJECT_UNNAMED,       /* a look-up for a change is believed of a charge that nobody here has */
 	TOLD_AGAIN,            /* what was done at the bank is recorded as often as it is told */
 	TOLD_TOO_SOON,         /* ... and though pgw's own may be meant, whose id is not known yet */
