@@ -11,7 +11,7 @@
 
 #include "base/shared_memory.h"
 
-#define AREAS_MAX 6
+#define AREAS_MAX 7
 #define TRANCHE "pgw"
 
 static const PgwSharedArea *areas[AREAS_MAX];

@@ -1,11 +1,12 @@
 /*
  * ask_first.c - notifications that are not taken yet, and that the bank is asked for all the same
  *
- * Owns: the places for them in each entry.  Locks: pgw_lock.
+ * Owns: the places for them of each entry, which lie on pages of their own as slot bodies do
+ * (exchange_shmem.c).  Locks: pgw_lock.
  *
  * Invariants
- *     - They lie in memory only, and are wiped when the worker has them: an id that anybody may
- *       have sent can be a card's number.
+ *     - They lie in memory only: an id that anybody may have sent can be a card's number.  They are
+ *       wiped when the worker has them, when it ends or is paused, and after a minute at most.
  *     - A place depends on the bank, so a flood of what somebody makes up for one takes none of
  *       the others', but by accident.
  */
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "common/hashfn.h"
+#include "utils/timestamp.h"
 
 #include "exchange/ask_first.h"
 #include "exchange/exchange_shmem.h"
@@ -30,6 +32,37 @@ place_of(const PgwAskFirst *what)
 	return (int) (bank % (PGW_ASK_FIRST_PLACES / EACH) * EACH + id % EACH);
 }
 
+/* Also what is of another time: the clock was set back. */
+static void
+wipe_old(int entry)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < PGW_ASK_FIRST_PLACES; i++)
+	{
+		PgwAskFirst *what = &pgw_ask_first[entry][i];
+		int64 age_ms = (now - what->received_at) / 1000;
+
+		if (what->event_id[0] != '\0' &&
+			(age_ms >= PGW_ASK_FIRST_FOR_MS || age_ms <= -PGW_ASK_FIRST_FOR_MS))
+			explicit_bzero(what, sizeof(*what));
+	}
+}
+
+void
+pgw_ask_first_wipe(int entry)
+{
+	PGW_ASSERT_LOCKED_FOR_WRITING();
+	explicit_bzero(pgw_ask_first[entry], sizeof(pgw_ask_first[entry]));
+}
+
+static bool
+is_asked(const PgwWorkerEntry *entry)
+{
+	return entry->state == PGW_ENTRY_RUNNING &&
+		   (entry->paused == PGW_PAUSE_NONE || entry->paused == PGW_PAUSE_DRAINING);
+}
+
 static void
 put(Oid dboid, const PgwAskFirst *what, bool if_free)
 {
@@ -40,9 +73,10 @@ put(Oid dboid, const PgwAskFirst *what, bool if_free)
 		return;
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(dboid, false);
-	if (e >= 0)
+	if (e >= 0 && is_asked(&pgw_shared->entries[e]))
 	{
-		place = &pgw_shared->entries[e].ask_first[place_of(what)];
+		wipe_old(e);
+		place = &pgw_ask_first[e][place_of(what)];
 		if (!if_free || place->event_id[0] == '\0')
 			*place = *what;
 	}
@@ -71,10 +105,10 @@ pgw_exchange_asked_first(PgwAskFirst *out, int most)
 	if (attached < 0)
 		return 0;
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	wipe_old(attached);
 	for (int i = 0; i < PGW_ASK_FIRST_PLACES && n < most; i++)
 	{
-		PgwAskFirst *what =
-			&pgw_shared->entries[attached].ask_first[(from + i) % PGW_ASK_FIRST_PLACES];
+		PgwAskFirst *what = &pgw_ask_first[attached][(from + i) % PGW_ASK_FIRST_PLACES];
 
 		if (what->event_id[0] == '\0')
 			continue;
@@ -84,4 +118,16 @@ pgw_exchange_asked_first(PgwAskFirst *out, int most)
 	LWLockRelease(pgw_lock);
 	from = (from + most) % PGW_ASK_FIRST_PLACES;
 	return n;
+}
+
+void
+pgw_exchange_ask_first_sweep(void)
+{
+	int attached = pgw_entry_attached();
+
+	if (attached < 0)
+		return;
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	wipe_old(attached);
+	LWLockRelease(pgw_lock);
 }

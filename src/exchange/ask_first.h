@@ -18,11 +18,21 @@ typedef struct PgwAskFirst
 
 /* Few have a place, for each bank its own; a later one takes it. */
 #define PGW_ASK_FIRST_PLACES 64
+typedef PgwAskFirst PgwAskFirstPlaces[PGW_ASK_FIRST_PLACES];
+
+#define PGW_ASK_FIRST_FOR_MS 60000 /* what cannot be asked for within this time is forgotten */
+
+/* Nothing is put where no worker would ask: none runs, or it is paused. */
 extern void pgw_exchange_ask_first(Oid dboid, const PgwAskFirst *what);
 /* The same of one that could not be asked for just now, if nobody has taken its place. */
 extern void pgw_exchange_ask_later(Oid dboid, const PgwAskFirst *what);
 
 /* The worker: those that there are, so many at most, which are wiped there. */
 extern int pgw_exchange_asked_first(PgwAskFirst *out, int most);
+/* ... and now and then: what has lain there for too long is wiped. */
+extern void pgw_exchange_ask_first_sweep(void);
+
+/* All of an entry, with pgw_lock held for writing: nobody will ask. */
+extern void pgw_ask_first_wipe(int entry);
 
 #endif

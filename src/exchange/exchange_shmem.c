@@ -4,11 +4,11 @@
  * Owns: pgw.max_waiting, pgw.role_max_waiting, and the process-local addresses.  What lies in it,
  * and which lock protects what, is in exchange_shmem.h.
  *
- * Slot bodies hold card numbers, so they lie on pages of their own: madvise(MADV_DONTDUMP) in the
- * postmaster marks the mapping that every child inherits, and the postmaster's mlock keeps the
- * shared pages resident for all.  With huge pages madvise may refuse; they are never swapped, and
- * shared ones are not dumped by default.  After a crash the postmaster creates everything anew,
- * empty.
+ * Slot bodies hold card numbers, and so may what a bank is asked for first (ask_first.c): they lie
+ * on pages of their own.  madvise(MADV_DONTDUMP) in the postmaster marks the mapping that every
+ * child inherits, and the postmaster's mlock keeps the shared pages resident for all.  With huge
+ * pages madvise may refuse; they are never swapped, and shared ones are not dumped by default.
+ * After a crash the postmaster creates everything anew, empty.
  */
 #include "postgres.h"
 
@@ -30,6 +30,7 @@ int pgw_role_max_waiting = 10000;
 
 PgwShared *pgw_shared = NULL;
 PgwSlotBody *pgw_bodies = NULL;
+PgwAskFirstPlaces *pgw_ask_first = NULL;
 LWLock *pgw_lock = NULL;
 
 static Size
@@ -51,6 +52,12 @@ bodies_size(void)
 	return TYPEALIGN(page_size(), mul_size(pgw_max_waiting, sizeof(PgwSlotBody)));
 }
 
+static Size
+ask_first_size(void)
+{
+	return TYPEALIGN(page_size(), mul_size(PGW_MAX_DATABASES, sizeof(PgwAskFirstPlaces)));
+}
+
 /* ... and one more, so that they can begin where a page does. */
 static Size
 bodies_area_size(void)
@@ -58,19 +65,24 @@ bodies_area_size(void)
 	return add_size(bodies_size(), page_size());
 }
 
+static Size
+ask_first_area_size(void)
+{
+	return add_size(ask_first_size(), page_size());
+}
+
 /*
- * Keep the bodies out of core dumps and swap. Postmaster only; failing is no reason not to start.
+ * Keep whole pages out of core dumps and swap. Postmaster only; failing is no reason not to start.
  */
 static void
-protect_bodies(void)
+protect(void *pages, Size size)
 {
-	if (madvise(pgw_bodies, bodies_size(), MADV_DONTDUMP) != 0)
+	if (madvise(pages, size, MADV_DONTDUMP) != 0)
 		ereport(DEBUG1, (errmsg_internal("pgw: could not exclude card data from core dumps: %m")));
-	if (mlock(pgw_bodies, bodies_size()) != 0)
+	if (mlock(pages, size) != 0)
 		ereport(
 			LOG,
-			(errmsg("pgw: could not lock %zu kB of card data into memory: %m",
-					bodies_size() / 1024),
+			(errmsg("pgw: could not lock %zu kB of card data into memory: %m", size / 1024),
 			 errhint(
 				 "Raise the limit on locked memory (LimitMEMLOCK= of the service), or encrypt the swap space.")));
 }
@@ -99,11 +111,23 @@ attach_bodies(void *area, bool created, LWLock *lock)
 	if (created)
 		memset(pgw_bodies, 0, bodies_size());
 	if (!IsUnderPostmaster)
-		protect_bodies();
+		protect(pgw_bodies, bodies_size());
+}
+
+static void
+attach_ask_first(void *area, bool created, LWLock *lock)
+{
+	pgw_ask_first = (PgwAskFirstPlaces *) TYPEALIGN(page_size(), area);
+	if (created)
+		memset(pgw_ask_first, 0, ask_first_size());
+	if (!IsUnderPostmaster)
+		protect(pgw_ask_first, ask_first_size());
 }
 
 static const PgwSharedArea control_area = {"pgw", control_size, attach_control};
 static const PgwSharedArea bodies_area = {"pgw slot bodies", bodies_area_size, attach_bodies};
+static const PgwSharedArea ask_first_area = {"pgw asked first", ask_first_area_size,
+											 attach_ask_first};
 
 void
 pgw_exchange_init(void)
@@ -124,6 +148,7 @@ pgw_exchange_init(void)
 
 	pgw_shared_memory_add(&control_area);
 	pgw_shared_memory_add(&bodies_area);
+	pgw_shared_memory_add(&ask_first_area);
 }
 
 bool

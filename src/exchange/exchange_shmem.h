@@ -7,10 +7,10 @@
  * what the other headers of this room declare.  Nothing depends on a signal arriving: the recovery
  * scan finds the same things later.
  *
- * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except
- * `generation`, `changing`, `failing`, `event_fence` and those of fencing_delay.c, which are
- * atomic. A slot's body is not locked: it belongs to the backend in CLAIMED and ANSWERED, to the
- * worker in TAKEN, to nobody in REQUESTED and FREE.
+ * pgw_lock (one LWLock) protects pgw_ask_first and every field of PgwShared, PgwWorkerEntry and
+ * PgwSlotHeader except `generation`, `changing`, `failing`, `event_fence` and those of
+ * fencing_delay.c, which are atomic. A slot's body is not locked: it belongs to the backend in
+ * CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
  *
  * Invariants (whenever the lock is free):
  *     - a FREE slot's body is all zero, and the slot is on the free list;
@@ -99,8 +99,7 @@ typedef struct PgwWorkerEntry
 	Oid kept_out_of;
 	PgwWriteFailures write_failures[PGW_WRITE_KINDS];
 	TimestampTz limited_at; /* its work has run into a time limit; 0: never */
-	PgwAskFirst ask_first[PGW_ASK_FIRST_PLACES];
-	uint32 ring_head; /* oldest signal */
+	uint32 ring_head;       /* oldest signal */
 	uint32 ring_count;
 	PgwSignal ring[PGW_RING_SIZE];
 	PgwHint hints[PGW_HINTS];
@@ -142,7 +141,7 @@ typedef struct PgwSlotHeader
 	int role_share; /* ... and as one of its role's, -1: of none */
 } PgwSlotHeader;
 
-/* On pages of its own, kept out of core dumps and of swap. */
+/* On pages of its own, as pgw_ask_first is: kept out of core dumps and of swap. */
 typedef struct PgwSlotBody
 {
 	PgwSlotRequest request;
@@ -183,6 +182,7 @@ typedef struct PgwShared
 /* Process-local addresses; NULL when pgw is not preloaded. */
 extern PgwShared *pgw_shared;
 extern PgwSlotBody *pgw_bodies;
+extern PgwAskFirstPlaces *pgw_ask_first; /* of each entry */
 extern LWLock *pgw_lock;
 
 /* Held by me?  For the functions that are called with it. */

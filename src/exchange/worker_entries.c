@@ -75,7 +75,10 @@ pgw_entry_set_state(PgwWorkerEntry *entry, PgwEntryState state)
 	entry->state = state;
 	entry->since = GetCurrentTimestamp();
 	if (state != PGW_ENTRY_RUNNING)
+	{
 		entry->procno = PGW_NO_PROC;
+		pgw_ask_first_wipe((int) (entry - pgw_shared->entries));
+	}
 }
 
 int
@@ -128,6 +131,7 @@ pgw_entry_forget(int entry)
 		return false;
 	if (e->dboid != InvalidOid)
 		pgw_shared->nentries--;
+	pgw_ask_first_wipe(entry);
 	memset(e, 0, offsetof(PgwWorkerEntry, ring));
 	e->procno = PGW_NO_PROC;
 	e->queue_head = e->queue_tail = PGW_NO_SLOT;
@@ -279,6 +283,8 @@ pgw_exchange_set_paused(PgwPause pause)
 	pgw_shared->entries[attached].paused = pause;
 	if (pgw_pause_refuses(pause))
 		pgw_slots_fail(attached, "worker_paused", false);
+	if (pause != PGW_PAUSE_NONE && pause != PGW_PAUSE_DRAINING)
+		pgw_ask_first_wipe(attached);
 	LWLockRelease(pgw_lock);
 }
 

@@ -17,8 +17,9 @@
  *     - One that has no row yet, as there is no room for it or its id may be a card's number, has
  *       been promised nothing, and is asked for from memory (exchange/ask_first.c).  Once the bank
  *       has confirmed it, it has its row, whatever waits for the bank: so whoever fills all places
- *       with ids that the bank stumbles over keeps none of the bank's own out.  Nothing that was
- *       taken gives way for it: while a bank is down all that waits may be its own.
+ *       with ids that the bank stumbles over keeps none of the bank's own out for good, as the bank
+ *       sends it again: in memory a bank has two places, and a later one takes them.  Nothing that
+ *       was taken gives way for it: while a bank is down all that waits may be its own.
  *
  * Locks: only the worker changes such rows; what somebody else has locked (a purge) is passed over.
  */
@@ -68,6 +69,32 @@ pgw_unconfirmed_full(const char *bank)
 	return full && !PGW_MUTATED(UNCONFIRMED_FLOOD);
 }
 
+/*
+ * Is there such a row, also one that somebody is inserting?  Dirty, as the worker waits for nobody,
+ * and a caller at SERIALIZABLE is to fail for nobody.
+ */
+static bool
+is_there(const char *bank, const char *identity, bool locked)
+{
+	static PgwIndexByColumns once = {.columns = {"bank", "identity"}, .n = 2};
+	Datum keys[] = {CStringGetTextDatum(bank), CStringGetTextDatum(identity)};
+	Oid relid = pgw_relation("notifications");
+	Oid index = pgw_relation_index(relid, &once);
+	uint32 look = 100;
+	bool found;
+	PgwRel r;
+
+	if (!OidIsValid(index))
+		return true; /* somebody has taken it away: nobody knows */
+	if (locked)
+		pgw_row_open_locked(&r, relid);
+	else
+		pgw_row_open_read(&r, relid);
+	found = pgw_row_count(&r, index, keys, 2, 1, &look, NULL, NULL) > 0;
+	pgw_row_close(&r);
+	return found;
+}
+
 PgwCameAgain
 pgw_unconfirmed_came_again(const char *bank, const char *identity)
 {
@@ -75,6 +102,9 @@ pgw_unconfirmed_came_again(const char *bank, const char *identity)
 	Datum args[] = {CStringGetTextDatum(bank), CStringGetTextDatum(identity)};
 	PgwCameAgain is = PGW_AGAIN_RENEWED;
 
+	/* of most that somebody makes up there is none: the two statements would be for nothing */
+	if (!is_there(bank, identity, false))
+		return PGW_AGAIN_BUSY;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args(
@@ -99,27 +129,11 @@ pgw_unconfirmed_came_again(const char *bank, const char *identity)
 	return is;
 }
 
-/* Dirty, as the worker waits for nobody who may be inserting it; his row is asked for. */
 static bool
 has_row(const char *bank, const char *identity)
 {
-	static PgwIndexByColumns once = {.columns = {"bank", "identity"}, .n = 2};
-	Datum keys[] = {CStringGetTextDatum(bank), CStringGetTextDatum(identity)};
-	uint32 look = 100;
-	bool found;
-	Oid relid;
-	Oid index;
-	PgwRel r;
-
 	pgw_table_need("notifications", RowExclusiveLock); /* as the INSERT that follows */
-	relid = pgw_relation("notifications");
-	index = pgw_relation_index(relid, &once);
-	if (!OidIsValid(index))
-		return true;
-	pgw_row_open_locked(&r, relid);
-	found = pgw_row_count(&r, index, keys, 2, 1, &look, NULL, NULL) > 0;
-	pgw_row_close(&r);
-	return found;
+	return is_there(bank, identity, true);
 }
 
 static void

@@ -47,8 +47,7 @@
 
 #define LOOK_MS 1000 /* at the table, where a bank is asked at all */
 #define AT_ONCE 20
-#define FIRST_AT_ONCE 8 /* of those that have no row */
-#define FIRST_FOR_MS INT64CONST(60000)
+#define FIRST_AT_ONCE 8     /* of those that have no row */
 #define AGAIN_MS 1000       /* what could not be written, or has no room at its bank */
 #define CLAIM_FOR_MS 30000  /* beyond the request's own time */
 #define FAILURES_MAX 10     /* then it is asked for anew */
@@ -116,6 +115,18 @@ pgw_asks_next_at(void)
 	return any_is_asked() ? Max(TimestampTzPlusMilliseconds(last_look, LOOK_MS),
 								TimestampTzPlusMilliseconds(pgw_now(), LOOK_MS / 10))
 						  : 0;
+}
+
+void
+pgw_asks_sweep(void)
+{
+	static TimestampTz last_sweep = 0;
+	TimestampTz now = pgw_now();
+
+	if (!pgw_is_due(TimestampTzPlusMilliseconds(last_sweep, LOOK_MS), now, LOOK_MS))
+		return;
+	last_sweep = now;
+	pgw_exchange_ask_first_sweep();
 }
 
 /* ---------------------------------------------------------------- the answer */
@@ -338,7 +349,7 @@ ask_first(Turn *t, const PgwAskFirst *first)
 	strlcpy(what.event_id, first->event_id, sizeof(what.event_id));
 	strlcpy(what.identity, first->identity, sizeof(what.identity));
 	(void) ask(t, &what, &made);
-	if (!made && t->now - first->received_at < FIRST_FOR_MS * 1000)
+	if (!made && (t->now - first->received_at) / 1000 < PGW_ASK_FIRST_FOR_MS)
 		pgw_exchange_ask_later(MyDatabaseId, first);
 	explicit_bzero(&what, sizeof(what));
 }

@@ -13,6 +13,9 @@
 /* Record what banks have answered. */
 extern void pgw_asks_record(void);
 
+/* Whether or not anything may be asked for: what has lain in memory for too long is wiped. */
+extern void pgw_asks_sweep(void);
+
 /* Ask for what is due. */
 extern void pgw_asks_send(void);
 extern TimestampTz pgw_asks_next_at(void); /* 0: no bank is asked for any */

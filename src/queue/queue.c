@@ -129,6 +129,7 @@ pgw_queue_run(bool admit_new)
 	pgw_waiters_sweep();
 	pgw_bank_answers_collect(pgw_now(), &awaited_results, &flushed);
 	pgw_asks_record();
+	pgw_asks_sweep();
 	if (admit_new)
 	{
 		admit(&visits);

@@ -178,6 +178,9 @@ part($node, 'an id like a card', sub {
 	is(row('5105105105105100'), 'evidence used answer f', 'the bank has said that the id is its own: it has its row');
 	is(verdict_of({ id => '5105105105105100' }), 'repeated 200', 'it comes again');
 	is(counted('asked_first'), 1, 'which is counted');
+	sql("CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''for nothing''; END'; CREATE TRIGGER noted BEFORE UPDATE ON pgw.notifications EXECUTE FUNCTION noted()");
+	is(verdict_of({ id => '6011000990139424' }), 'asked_first 503', 'of one that has no row none is renewed');
+	sql('DROP TRIGGER noted ON pgw.notifications');
 	my $body = unpack 'H*', encode_json({ id => '4111111111111111' });
 	is(sql("SELECT verdict FROM pgw.receive_notification('asked', '{}', decode('$body', 'hex'))"), 'asked_first', 'a number that the bank does not know');
 	ok(wait_until(sub { asked('4111111111111111') == 1 }, 60), 'is asked for');
