@@ -44,6 +44,8 @@ AMOUNT_CHECK:105_safeguards:amount
 NOT_FOUND_AT_ONCE:105_safeguards:not found yet
 CARD_REPLAY:105_safeguards:late success
 KEY_REUSE:105_safeguards:replay
+KEY_AT_INTENT:239_held_calls:a key that is forgotten meanwhile
+ASKED_BY_ANOTHER:239_held_calls:sent late, by a worker that ended
 KEY_OF_ANOTHER:345_keys:operations that are not named
 FORGOTTEN_ERROR:345_keys:errors that are forgotten
 ERRORS_UNSAID:345_keys:errors of which the document says nothing

@@ -264,7 +264,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	facts.cancelled = attempt->cancelled_at != 0;
 	facts.cancel_wait_s = pgw_capabilities_cancel_wait_s(
 		&caps, facts.cancelled ? pgw_step_cancelled_age_s(attempt)
-							   : pgw_schedule_age_s(attempt->own_request.asked_at));
+							   : pgw_schedule_age_s(pgw_step_asked_at(&attempt->own_request)));
 	facts.lookup_inconclusive = step->lookup_inconclusive;
 	facts.deadline_s = pgw_step_deadline_s(attempt, attempt->refund_request.key_used_at);
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_request.key_used_at) : 0;
@@ -325,8 +325,8 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 		in->caps, in->operation, pgw_schedule_age_s(attempt->refund_request.key_used_at),
 		attempt->error_answered, attempt->step_tries);
 	in->not_found_counts = pgw_capabilities_not_found_counts(
-		in->caps,
-		pgw_schedule_age_s(in->accepted ? attempt->accepted_at : attempt->refund_request.asked_at));
+		in->caps, pgw_schedule_age_s(in->accepted ? attempt->accepted_at
+												  : pgw_step_asked_at(&attempt->refund_request)));
 }
 
 /* What the answer says of the request that it answers. */

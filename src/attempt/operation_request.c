@@ -268,7 +268,7 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	in->caps = pgw_operation_id_capabilities(call->bank, attempt);
 	in->not_found_counts =
 		!call->notified && pgw_capabilities_not_found_counts(
-							   &for_it, pgw_schedule_age_s(request_of(attempt)->asked_at));
+							   &for_it, pgw_schedule_age_s(pgw_step_asked_at(request_of(attempt))));
 	in->key_is_spent = pgw_operation_new_key(in->caps, in->operation,
 											 pgw_schedule_age_s(request_of(attempt)->key_used_at),
 											 in->answered, requests_of(attempt));
@@ -314,8 +314,8 @@ next_look(const PgwCall *call, PgwAttempt *attempt)
 
 	/* not long after what a look-up does not find begins to count */
 	if (caps->lookup_consistent_after_s >= 0 && !attempt->pending_at_bank &&
-		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(request->asked_at)))
-		when = Min(when, TimestampTzPlusMilliseconds(request->asked_at,
+		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(pgw_step_asked_at(request))))
+		when = Min(when, TimestampTzPlusMilliseconds(pgw_step_asked_at(request),
 													 caps->lookup_consistent_after_s * 1000));
 	return when;
 }

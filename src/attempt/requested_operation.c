@@ -437,7 +437,7 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	if (!locked)
 		pgw_operation_payment(attempt, &p);
-	pgw_step_weigh_notified(call, attempt->own_request.asked_at);
+	pgw_step_weigh_notified(call, pgw_step_asked_at(&attempt->own_request));
 	pgw_step_operation_input(call, attempt, &p, &in);
 	if (before == PGW_CREATED)
 		in.refusal = NULL; /* what an earlier try failed of is no refusal */

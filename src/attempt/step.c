@@ -248,12 +248,14 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	TimestampTz when;
 	PgwTrace trace;
 	PgwRetryKind kind = retry_kind(attempt, step, op);
+	bool repeats;
 
 	Assert(attempt->place.held && step->call == NULL);
 	step->call = pgw_call_new(&attempt->transaction_id, &attempt->payment_id,
 							  &attempt->correlation_id, attempt->submitted);
 	step->call->op = op;
 	step->call->said_at = first_sent(attempt, op, reference);
+	repeats = step->call->said_at != 0;
 	step->call->answer.retry_after_s = -1;
 	step->call->card_echoed = attempt->card_echoed;
 	step->call->charged_in_other_mode = attempt->status == PGW_REFUNDING &&
@@ -285,6 +287,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	pgw_call_trace(params, attempt->bank_fields, &trace);
 	if (pgw_call_render(step->call, bank, params, &code, &err))
 	{
+		step->call->relies_on_key = repeats && pgw_call_key_remembered(step->call);
 		step->call->put_off_since = attempt->put_off_since;
 		pgw_put_off_over(attempt);
 		return true;
@@ -331,6 +334,28 @@ pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params)
 }
 
 /* ---------------------------------------------------------------- what becomes of it */
+
+/* Since when this process is the one that sends; 0: it is no worker. */
+static TimestampTz sends_since;
+
+void
+pgw_step_worker_begins(void)
+{
+	sends_since = pgw_now();
+}
+
+TimestampTz
+pgw_step_asked_at(const PgwBankRequest *request)
+{
+	TimestampTz now = pgw_now();
+
+	/* the clock was set back: no later than now, or the wait would last until it is there again */
+	if (sends_since > now)
+		sends_since = now;
+	if (request->asked_at == 0 || PGW_MUTATED(ASKED_BY_ANOTHER))
+		return request->asked_at;
+	return Max(request->asked_at, sends_since);
+}
 
 /* Each repetition moves asked_at on; the key stays. */
 TimestampTz

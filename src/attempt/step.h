@@ -114,6 +114,20 @@ extern bool pgw_step_charge_call(PgwAttempt *attempt, PgwStep *step, PgwBank *ba
 extern void pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params);
 
 /*
+ * A worker begins, and no other sends any more: whatever one before it has sent has left by now.
+ */
+extern void pgw_step_worker_begins(void);
+
+/*
+ * When the bank had that request at the latest, from which it is counted whether a look-up would
+ * show it; 0: there was none.  The row has the time of its intent until the call has ended; but it
+ * may have left much later, when a standby was waited for (exchange/fencing_delay.c), by a worker
+ * that ended before it could write more.  So what another worker may have sent counts from the
+ * beginning of this one.
+ */
+extern TimestampTz pgw_step_asked_at(const PgwBankRequest *request);
+
+/*
  * Since when it is not known what the bank did with it, which is what pgw.unknown_deadline counts
  * from.
  */

@@ -59,7 +59,7 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->key_age_s = pgw_schedule_age_s(attempt->own_request.key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(&attempt->own_request));
 	facts->deadline_s = pgw_unknown_deadline;
-	facts->asked_age_s = pgw_schedule_age_s(attempt->own_request.asked_at);
+	facts->asked_age_s = pgw_schedule_age_s(pgw_step_asked_at(&attempt->own_request));
 	facts->cancelled_age_s = pgw_step_cancelled_age_s(attempt);
 	if (attempt->watch_until > pgw_now())
 		/* an operator had it asked again */
@@ -309,7 +309,7 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first, bool pending)
 		caps->lookup_consistent_after_s >= 0)
 		attempt->next_step_at =
 			Min(attempt->next_step_at,
-				TimestampTzPlusMilliseconds(attempt->own_request.asked_at,
+				TimestampTzPlusMilliseconds(pgw_step_asked_at(&attempt->own_request),
 											caps->lookup_consistent_after_s * 1000));
 }
 
@@ -426,9 +426,9 @@ tells_much_later(const PgwCall *call, const PgwAttempt *attempt)
 	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED ||
 		call->answer.outcome != PGW_OUT_NOT_FOUND)
 		return false;
-	return !pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
-											  pgw_schedule_age_s(attempt->own_request.asked_at) +
-												  MUCH_LATER_S) &&
+	return !pgw_capabilities_not_found_counts(
+			   pgw_connector_capabilities(call->bank->connector),
+			   pgw_schedule_age_s(pgw_step_asked_at(&attempt->own_request)) + MUCH_LATER_S) &&
 		   !pgw_caller_rolled_back(attempt);
 }
 
@@ -449,10 +449,10 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	 * By its id, too, no sooner than by a search: the bank itself has named that id, and what it
 	 * does not find seconds later has hardly never been.
 	 */
-	in->not_found_counts =
-		(!call->notified || PGW_MUTATED(NOTIFIED_NOT_FOUND)) &&
-		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
-										  pgw_schedule_age_s(attempt->own_request.asked_at));
+	in->not_found_counts = (!call->notified || PGW_MUTATED(NOTIFIED_NOT_FOUND)) &&
+						   pgw_capabilities_not_found_counts(
+							   pgw_connector_capabilities(call->bank->connector),
+							   pgw_schedule_age_s(pgw_step_asked_at(&attempt->own_request)));
 	in->cancelled_too_early = !pgw_capabilities_cancel_counts(
 		pgw_connector_capabilities(call->bank->connector), pgw_step_cancelled_age_s(attempt));
 	in->capture = attempt->capture;
@@ -487,7 +487,7 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	Assert(attempt->place.held && attempt->kind == PGW_KIND_PAYMENT &&
 		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	memset(&in, 0, sizeof(in));
-	pgw_step_weigh_notified(call, attempt->own_request.asked_at);
+	pgw_step_weigh_notified(call, pgw_step_asked_at(&attempt->own_request));
 	payment_free = lock_for_result(call, attempt, &p, &in.payment_locked);
 	get_input(call, attempt, &in);
 	if (!pgw_charge_id_claim(call, attempt, &in))

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/error_detail.h"
 #include "base/new_id.h"
+#include "base/schedule.h"
 #include "core/base/money.h"
 #include "core/base/uuid7.h"
 #include "exchange/taken_slots.h"
@@ -323,6 +324,13 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	pgw_lanes_begin(&call->place, bank->name,
 					call->op == PGW_OP_CHARGE || call->op == PGW_OP_AUTHORIZE);
 	return true;
+}
+
+bool
+pgw_call_key_remembered(const PgwCall *call)
+{
+	return pgw_capabilities_key_remembered(pgw_connector_capabilities(call->bank->connector),
+										   call->op, pgw_schedule_age_s(call->said_at));
 }
 
 void

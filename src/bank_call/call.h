@@ -65,6 +65,11 @@ typedef struct PgwCall
 	bool in_doubt;
 	bool first_with_key; /* a capture, void or refund: no request before it had this key */
 	/*
+	 * a repetition that was decided on because the bank remembers its key: it must not leave once
+	 * the bank may have forgotten it (queue/send_after_flush.c)
+	 */
+	bool relies_on_key;
+	/*
 	 * a look-up on a notification's word: it can say what became of the request, never that there
 	 * was none, and changes no plan
 	 */
@@ -165,6 +170,9 @@ extern void pgw_call_free(PgwCall *call); /* drops the bank, wipes */
 extern bool pgw_call_allowed(PgwCall *call, const char *bank, PgwRetryKind kind, TimestampTz *when);
 
 extern const char *pgw_call_new_key(void); /* 32 hex digits */
+
+/* Of a rendered call: does its bank surely remember the key now, as old as it is? */
+extern bool pgw_call_key_remembered(const PgwCall *call);
 
 /*
  * Hold the bank and render; false with *error_code (error_codes.h) and err: nothing held. Sets the

@@ -22,6 +22,7 @@
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
+#include "attempt/step.h"
 #include "bank/call_permission.h"
 #include "bank_call/bank_lanes.h"
 #include "bank_call/call.h"
@@ -66,6 +67,7 @@ pgw_queue_init(void)
 	pgw_waiters_init();
 	pgw_bank_answers_init();
 	pgw_due_init();
+	pgw_step_worker_begins();
 }
 
 /* Whoever has room at his bank now; of attempts so many at most. */

@@ -10,6 +10,8 @@
  *       blindly again.
  *     - With a synchronous standby what moves money leaves only when its intent is there, too, and
  *       nothing leaves for a while after the standby was given up (fencing_delay.c).
+ *     - A repetition leaves only while the bank remembers its key: asked here once more, since the
+ *       waits above have no bound.
  *     - Nobody is charged for a caller that has gone: a caller's slot is bound right before its
  *       request is handed to HTTP.  Who left before has withdrawn, and the attempt becomes Failed;
  *       who leaves after that leaves a payment that names it, or rolls back.
@@ -231,6 +233,28 @@ withdraw(PgwCall *call)
 }
 
 /*
+ * Between the intent and here there may have been a wait without bound for a standby, or the delay
+ * after one was given up.  The bank would do once more what it has forgotten; so it is not sent,
+ * and what becomes of it is decided again, by how old the key is then.
+ */
+static bool
+key_forgotten(const PgwCall *call)
+{
+	return call->in_doubt && call->relies_on_key && !pgw_call_key_remembered(call) &&
+		   !PGW_MUTATED(KEY_AT_INTENT);
+}
+
+/* In doubt it stays, for the request before it. */
+static void
+give_up_repetition(PgwCall *call)
+{
+	Assert(call->in_doubt && call->slot < 0);
+	call->transport = PGW_TRANSPORT_NEVER_SENT;
+	call->our_fault = true; /* says nothing of the bank */
+	give_up(call);
+}
+
+/*
  * A wait for the standby may have ended in some other way.  What only asks need not be known there.
  */
 static bool
@@ -279,7 +303,9 @@ pgw_calls_send(bool flush)
 		else if (call->awaited)
 			PGW_DEBUG_POINT("retry_flushed");
 		/* a question that has begun goes on to its end, whoever waits for it */
-		if (call->pages != NULL || still_wanted(call))
+		if (key_forgotten(call))
+			give_up_repetition(call);
+		else if (call->pages != NULL || still_wanted(call))
 			send_call(call);
 		else
 			withdraw(call);

@@ -38,10 +38,14 @@ typedef enum PgwMutant
 	CANCEL_ONCE,
 	UNKNOWN_IS_FAILED, /* no trusted answer is taken for a no */
 	NOT_FOUND_AT_ONCE, /* a look-up's "not found" counts at once */
-	RESEND_GUARD,      /* connections are reused at a bank without idempotency keys */
-	REPLAY_NOW,        /* a replay says another time than the first request */
-	KEY_REUSE,         /* a replay takes a new key */
-	KEY_OF_ANOTHER,    /* a key that the bank honours at a charge counts for all that follows */
+	/* ... as if the request had left when its intent was written, whoever has sent it */
+	ASKED_BY_ANOTHER,
+	/* a repetition leaves though its key has been forgotten since its intent was written */
+	KEY_AT_INTENT,
+	RESEND_GUARD,   /* connections are reused at a bank without idempotency keys */
+	REPLAY_NOW,     /* a replay says another time than the first request */
+	KEY_REUSE,      /* a replay takes a new key */
+	KEY_OF_ANOTHER, /* a key that the bank honours at a charge counts for all that follows */
 	/* what was answered with an error is repeated at a bank that forgets such answers */
 	FORGOTTEN_ERROR,
 	/* ... or at one whose document does not say what becomes of them */
