@@ -7,6 +7,7 @@ use File::Temp;
 use IPC::Run;
 use PgwOperations;
 use PgwScriptedBank;
+use PgwSession;
 use PgwTest;
 use Test::More;
 use Time::HiRes qw(time sleep);
@@ -17,7 +18,7 @@ my $dir = File::Temp->newdir;
 my $asked = "$dir/asked";
 my @charges;
 
-# The first charge of the token sale_lost and the first refund are not answered, and only when the test says so; no key is remembered.
+# The first charge of the token sale_lost and the first capture are not answered, and only when the test says so; no key is remembered.
 sub hold_back
 {
 	open my $file, '>', $asked or die $!;
@@ -35,17 +36,17 @@ sub serve
 	my $charge = charge_asked_for(\@charges, $form);
 	if ($kind eq 'look')
 	{
-		my $shown = grep { time > $_ + $SHOWN_AFTER_S } @{ $charge->{refunds} };
-		return { document => { state => 'ok', id => $charge->{id}, ref => $charge->{ref}, taken => $charge->{taken}, returned => 400 * $shown } };
+		my $shown = grep { time > $_ + $SHOWN_AFTER_S } @{ $charge->{captures} };
+		return { document => { state => 'ok', id => $charge->{id}, ref => $charge->{ref}, taken => 1000 * $shown } };
 	}
 	($charge) = grep { $_->{ref} eq $form->{ref} } @charges if $kind eq 'sale';
-	push @charges, $charge = { id => 'c' . @charges, ref => $form->{ref}, tok => $form->{tok}, taken => 0, refunds => [] } unless $charge;
+	push @charges, $charge = { id => 'c' . @charges, ref => $form->{ref}, tok => $form->{tok}, taken => 0, captures => [] } unless $charge;
 	$charge->{taken} += $form->{sum} if $kind eq 'sale';
 	return hold_back() if ($form->{tok} // '') eq 'sale_lost' && $charge->{taken} == $form->{sum};
-	if ($kind eq 'refund')
+	if ($kind eq 'capture')
 	{
-		hold_back() unless @{ $charge->{refunds} };
-		push @{ $charge->{refunds} }, time;
+		hold_back() unless @{ $charge->{captures} };
+		push @{ $charge->{captures} }, time;
 	}
 	return { document => { state => 'ok', id => $charge->{id}, ref => $charge->{ref} } };
 }
@@ -60,11 +61,13 @@ add_dialect($node, $bank, 'with_keys', {
 	v => 2, capabilities => { tokens => JSON::PP::true },
 	operations => { charge => { %{ form_request('/sale', \%answer, sum => '{{amount}}', tok => '{{token}}') }, idempotency => { header => 'X-Key', lifetime_seconds => 3600 } } } });
 add_dialect($node, $bank, 'with_looks', {
-	v => 2, capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, lookup_consistent_after_seconds => $COUNTS_AFTER_S },
+	v => 2, capabilities => { tokens => JSON::PP::true, lookup_consistent_after_seconds => $COUNTS_AFTER_S },
 	operations => {
 		charge => form_request('/sale', \%answer, sum => '{{amount}}', tok => '{{token}}'),
-		lookup_charge => { method => 'GET', path => '/look?sale={{bank_reference}}', answer => { %answer, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned' } } },
-		refund => form_request('/refund', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}') } });
+		authorize => form_request('/sale', \%answer, sum => '{{amount}}', tok => '{{token}}'),
+		lookup_charge => { method => 'GET', path => '/look?sale={{bank_reference}}', answer => { %answer, fields => { %{ $answer{fields} }, captured => '/taken' } } },
+		capture => form_request('/capture', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
+		void => form_request('/void', \%answer, sale => '{{bank_reference}}') } });
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub charge_of { my ($token) = @_; return (grep { $_->{tok} eq $token } bank_books($bank))[0] }
@@ -118,10 +121,12 @@ part($node, 'a key that is forgotten meanwhile', sub {
 });
 
 part($node, 'sent late, by a worker that ended', sub {
-	pay($node, 'late', bank => 'with_looks', token => 'sale_late', amount => 1000);
+	my $caller = PgwSession->new($node);
+	$caller->run('BEGIN; SET LOCAL synchronous_commit = local');
+	is($caller->run(payment_sql('late', bank => 'with_looks', token => 'sale_late', capture => 'on_commit')), 'authorized', 'a payment is authorized');
 	standby('nobody');
-	sql('SET synchronous_commit = local; ' . operation_sql('refund', 'late', 'late-1', 400));
-	ok(wait_until(sub { waits() }, 30), "a refund's intent waits for the standby");
+	$caller->run('COMMIT');
+	ok(wait_until(sub { waits() }, 30), "the intent of its capture waits for the standby");
 	ok(wait_until(sub { sql("SELECT clock_timestamp() - state_change > interval '$COUNTS_AFTER_S s' FROM pg_stat_activity WHERE backend_type = 'pgw worker'") eq 't' }, 30), '... for long');
 	ok(!-e $asked, '... and it does not leave');
 	my $standby = standby_comes();
@@ -129,8 +134,8 @@ part($node, 'sent late, by a worker that ended', sub {
 	crash($node, sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'"));
 	wait_worker($node);
 	unlink $asked;
-	ok(comes_to($node, 'late-1', 'Completed'), 'another worker finds out what became of it');
-	is(scalar @{ charge_of('sale_late')->{refunds} }, 1, '... and does not send it again because the bank does not show it yet');
+	ok(comes_to($node, 'late', 'Completed'), 'another worker finds out what became of it');
+	is(scalar @{ charge_of('sale_late')->{captures} }, 1, '... and does not send it again because the bank does not show it yet');
 	ok(standby_goes($standby), 'all is well again');
 });
 
