@@ -12,8 +12,8 @@ use PgwTest;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-my $SHOWN_AFTER_S = 3;    # by a look-up
-my $COUNTS_AFTER_S = 6;
+my $SHOWN_AFTER_S = 10;    # by a look-up, which comes some five seconds after a crash, as pg_receivewal connects again
+my $COUNTS_AFTER_S = 15;
 my $dir = File::Temp->newdir;
 my $asked = "$dir/asked";
 my @charges;
