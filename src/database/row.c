@@ -22,6 +22,7 @@
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -363,6 +364,26 @@ pgw_row_insert(PgwRel *r)
 }
 
 /*
+ * Do both hold the same strings to be equal?  Deterministic collations do.  A key that only an
+ * index of others takes for a duplicate is found by no look into pgw's own: it is raised as what it
+ * is, where a look and an insert in turn would not end.
+ */
+static bool
+same_equality(Relation a, Relation b)
+{
+	for (int i = 0; i < a->rd_index->indnkeyatts; i++)
+	{
+		Oid x = a->rd_indcollation[i];
+		Oid y = b->rd_indcollation[i];
+
+		if (x != y && (!OidIsValid(x) || !OidIsValid(y) || !get_collation_isdeterministic(x) ||
+					   !get_collation_isdeterministic(y)))
+			return false;
+	}
+	return true;
+}
+
+/*
  * The indexes that hold the same key as this one, itself included.  While REINDEX CONCURRENTLY runs
  * there are two: a duplicate that only the other one noticed would be raised as 23505 instead of
  * being replayed.
@@ -392,6 +413,7 @@ arbiters(const PgwRel *r, Oid arbiter)
 			form->indnkeyatts == chosen->rd_index->indnkeyatts &&
 			memcmp(form->indkey.values, chosen->rd_index->indkey.values,
 				   form->indnkeyatts * sizeof(int16)) == 0 &&
+			same_equality(index, chosen) &&
 			equal(RelationGetIndexExpressions(index), RelationGetIndexExpressions(chosen)) &&
 			equal(RelationGetIndexPredicate(index), RelationGetIndexPredicate(chosen)))
 			result = lappend_oid(result, RelationGetRelid(index));

@@ -178,6 +178,21 @@ part($node, 'rewrites', sub {
 	$node->safe_psql('postgres', 'DROP RULE copy ON pgw.transaction_events; ALTER TABLE pgw.transaction_events DROP COLUMN place; DROP TABLE public.copies');
 });
 
+# A unique index of others that holds more ids to be the same than pgw's own does: an error that names it, at once.
+part($node, 'index', sub {
+	$node->safe_psql('postgres', "CREATE COLLATION public.any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+		CREATE UNIQUE INDEX any_case ON pgw.payments (client_request_id COLLATE public.any_case, merchant)");
+	is($node->safe_psql('postgres', pay('Index-1')), 'captured', 'an index that ignores case: a payment');
+	is($node->safe_psql('postgres', pay('Index-1')), 'captured', 'its repeat');
+	for my $f (\&submit, \&pay)
+	{
+		like($error->($f->('index-1')), qr/23505.*"any_case"/s, 'an id that differs by case: the error names the index');
+	}
+	is(scalar charges_of($node, $bank, 'index-1'), 0, 'nothing is charged');
+	$node->safe_psql('postgres', 'DROP INDEX pgw.any_case');
+	is($node->safe_psql('postgres', pay('index-1')), 'captured', 'and without the index it is a payment of its own');
+});
+
 # pg_cancel_backend() on the worker loses nothing, whenever it comes.
 part($node, 'cancel', sub {
 	my @s = map { PgwSession->new($node) } 1 .. 4;
