@@ -13,6 +13,8 @@ SELECT pgw.receive_notification(NULL, '{}', '');
 \echo :SQLSTATE
 SELECT pgw.receive_notification('hooked', '{}', NULL);
 \echo :SQLSTATE
+SELECT pgw.receive_notification('hooked', '{}', '', received_at => '-infinity');
+\echo :SQLSTATE
 BEGIN READ ONLY;
 SELECT pgw.receive_notification('hooked', '{}', '');
 \echo :SQLSTATE

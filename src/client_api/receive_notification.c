@@ -93,6 +93,8 @@ get_arguments(FunctionCallInfo fcinfo, Received *r)
 		r->headers = pstrdup("{}");
 	r->url = pgw_arg_text(fcinfo, "url");
 	d = pgw_arg(fcinfo, "received_at", &isnull);
+	if (!isnull && TIMESTAMP_IS_NOBEGIN(DatumGetTimestampTz(d)))
+		pgw_raise_fault("received_at", "out_of_range", "must be a time");
 	/* of a queue in front whose clock is ahead of ours: nothing has come later than now */
 	r->at = isnull ? now : Min(DatumGetTimestampTz(d), now);
 }

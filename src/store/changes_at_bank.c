@@ -79,7 +79,7 @@ void
 pgw_store_change_later(const pg_uuid_t *transaction_id, TimestampTz now, TimestampTz when)
 {
 	update(
-		"UPDATE pgw.notifications SET next_look_at = coalesce($3, $2 + greatest($2 - received_at,"
+		"UPDATE pgw.notifications SET next_look_at = coalesce($3, $2 + greatest($2 - recorded_at,"
 		" " SOON_S ")) WHERE " FREE_ONES,
 		transaction_id, now, when);
 }
