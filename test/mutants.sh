@@ -232,6 +232,7 @@ UNKNOWN_FORGOTTEN:415_unknown_payments:the word of a bank
 BANK_REFUNDED_COUNTS:407_made_at_bank:refunds
 DISPUTE_ONCE:413_disputes:told again
 DISPUTE_CURRENCY:413_disputes:another currency
+DISPUTE_UNREADABLE:413_disputes:a part that cannot be read
 DISPUTE_CEILING:413_disputes:money is taken
 DISPUTED_MEANWHILE:416_disputed_meanwhile:put off
 DISPUTED_LOOKED_UP:416_disputed_meanwhile:looked up

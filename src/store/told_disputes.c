@@ -66,6 +66,8 @@ pgw_store_said_dispute_text(const PgwSaidDispute *said)
 	put_money(&w, "amount", "currency", &said->amount);
 	put_money(&w, "moved_amount", "moved_currency", &said->moved);
 	put_money(&w, "fee_amount", "fee_currency", &said->fee);
+	if (said->moved_unreadable)
+		pgw_json_put_bool(&w, "moved_unreadable", true);
 	if (said->moved_backwards)
 		pgw_json_put_bool(&w, "moved_backwards", true);
 	if (said->deadline != 0)
@@ -151,8 +153,9 @@ read_told(HeapTuple row, TupleDesc desc, MemoryContext context, PgwToldDispute *
 	money_at(row, desc, 7, &d->said.moved);
 	money_at(row, desc, 9, &d->said.fee);
 	d->said.moved_backwards = DatumGetBool(SPI_getbinval(row, desc, 11, &isnull));
-	d->said.deadline = number_at(row, desc, 12, NULL);
-	text_at(row, desc, 13, d->said.reason, sizeof(d->said.reason));
+	d->said.moved_unreadable = DatumGetBool(SPI_getbinval(row, desc, 12, &isnull));
+	d->said.deadline = number_at(row, desc, 13, NULL);
+	text_at(row, desc, 14, d->said.reason, sizeof(d->said.reason));
 }
 
 int
@@ -169,7 +172,7 @@ pgw_store_told_disputes(const pg_uuid_t *transaction_id, PgwToldDispute **out)
 			"'steps')), dispute_says->>'id', (dispute_says->>'amount')::bigint,"
 			" dispute_says->>'currency', (dispute_says->>'moved_amount')::bigint,"
 			" dispute_says->>'moved_currency', (dispute_says->>'fee_amount')::bigint,"
-			" dispute_says->>'fee_currency', dispute_says ? 'moved_backwards',"
+			" dispute_says->>'fee_currency', dispute_says ? 'moved_backwards', dispute_says ? 'moved_unreadable',"
 			" (dispute_says->>'deadline')::bigint, dispute_says->>'reason'"
 			" FROM pgw.notifications WHERE transaction_id = $1 AND dispute = 'waiting'"
 			" ORDER BY notification_id LIMIT $2 FOR UPDATE SKIP LOCKED",

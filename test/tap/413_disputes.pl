@@ -165,6 +165,16 @@ part($node, 'another currency', sub {
 	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'events and rows agree');
 });
 
+part($node, 'a part that cannot be read', sub {
+	pay($node, 'j', bank => 'told');
+	step('j', 'withdrawn', amount => 1000);
+	step('j', 'reinstated', amount => 1000, moved => { amount => '400,00', currency => 'EUR', fee => 0 });
+	bring();
+	is_recorded('j', 'open 1000 0 t', 'what has come back is not all that is disputed, for all one knows');
+	is(disputed('j'), 1000, 'so all of it stays taken');
+	ok(wait_until(sub { alerts('dispute_unclear', 'j') == 1 }, 60), '... and people are told');
+});
+
 # An endpoint's search_path is its own, and its call acts as pgw's owner: what stands there must not be taken for the server's.
 part($node, 'planted names', sub {
 	pay($node, 'i', bank => 'bank');

@@ -451,6 +451,35 @@ times(void **state)
 	}
 }
 
+/* What has come back is said, and cannot be read: it may be a part, as in another currency. */
+static void
+unreadable_part(void **state)
+{
+	static const char *const moved[] = {
+		"{'a': 400, 'c': 'USD'}",                  /* to compare with */
+		"{'a': 400, 'c': 'CLF'}",                  /* a currency that pgw does not know */
+		"{'a': 400.5, 'c': 'EUR'}",                /* no whole number */
+		"{'a': '-400', 'c': 'EUR'}", "{'a': 400}", /* of no currency */
+	};
+
+	(void) state;
+	for (int i = 0; i < LENGTH(moved); i++)
+	{
+		char body[512];
+		PgwNotification n;
+		PgwDispute d = {.steps = BIT(PGW_DISPUTE_WITHDRAWN), .withdrawn = 1000};
+		PgwDisputeChange change;
+
+		snprintf(body, sizeof(body),
+				 "{'t': 'back', 'ch': 'c', 'd': {'id': 'd', 'a': 1000, 'c': 'EUR'}, 'b': [{}, %s]}",
+				 moved[i]);
+		read_body(body, &n);
+		assert_true(pgw_dispute_take_step(&d, PGW_DISPUTE_REINSTATED, &n.dispute, "EUR", &change));
+		assert_int_equal(pgw_dispute_takes(&d), 1000);
+		assert_true(d.unclear);
+	}
+}
+
 int
 main(void)
 {
@@ -458,8 +487,8 @@ main(void)
 		cmocka_unit_test(every_order),    cmocka_unit_test(status),
 		cmocka_unit_test(currencies),     cmocka_unit_test(part_of_it),
 		cmocka_unit_test(contradictions), cmocka_unit_test(unknown_amounts),
-		cmocka_unit_test(documents),      cmocka_unit_test(reading),
-		cmocka_unit_test(times),
+		cmocka_unit_test(documents),      cmocka_unit_test(unreadable_part),
+		cmocka_unit_test(reading),        cmocka_unit_test(times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -305,7 +305,8 @@ typedef enum PgwMutant
 	BANK_REFUNDED_COUNTS,
 	DISPUTE_ONCE,     /* a step of a dispute that is told again counts again */
 	DISPUTE_CURRENCY, /* what is disputed in another currency counts as if it were the payment's */
-	DISPUTE_CEILING,  /* what a dispute has taken can be refunded, too */
+	DISPUTE_UNREADABLE, /* ... and so does all of it where what has come back cannot be read */
+	DISPUTE_CEILING,    /* what a dispute has taken can be refunded, too */
 	/* ... or is, by a refund that was asked for before and had not left */
 	DISPUTED_MEANWHILE,
 	DISPUTED_LOOKED_UP,  /* ... by one that a look-up has shown as undone */

@@ -46,14 +46,15 @@ typedef struct PgwSaidMoney
 /* What one notification says. */
 typedef struct PgwSaidDispute
 {
-	unsigned steps;       /* PGW_DISPUTE_BIT of each; 0: it is about no dispute */
-	char id[256];         /* the bank's, of the dispute; empty: it cannot be told from others */
-	PgwSaidMoney amount;  /* that is disputed, in the currency of the charge, mostly */
-	PgwSaidMoney moved;   /* in the merchant's account at the bank */
-	PgwSaidMoney fee;     /* ... for the dispute */
-	bool moved_backwards; /* ... where it should have been taken it was given, or the reverse */
-	int64_t deadline;     /* until when it may be answered, Unix seconds; 0: not said */
-	char reason[64];      /* the bank's word for it */
+	unsigned steps;        /* PGW_DISPUTE_BIT of each; 0: it is about no dispute */
+	char id[256];          /* the bank's, of the dispute; empty: it cannot be told from others */
+	PgwSaidMoney amount;   /* that is disputed, in the currency of the charge, mostly */
+	PgwSaidMoney moved;    /* in the merchant's account at the bank */
+	PgwSaidMoney fee;      /* ... for the dispute */
+	bool moved_unreadable; /* an amount of it is there that cannot be read: moved is not */
+	bool moved_backwards;  /* ... where it should have been taken it was given, or the reverse */
+	int64_t deadline;      /* until when it may be answered, Unix seconds; 0: not said */
+	char reason[64];       /* the bank's word for it */
 } PgwSaidDispute;
 
 #endif

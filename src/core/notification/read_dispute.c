@@ -94,8 +94,8 @@ read_time(const PgwAnswerBody *body, const PgwPointer *place)
 
 /* ---- money ---- */
 
-/* Without its sign, if it has one; *below_zero is set then. */
-static void
+/* Without its sign, if it has one; *below_zero is set then.  False: there is one, unreadable. */
+static bool
 read_money(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwAnswerBody *body,
 		   bool *below_zero, PgwSaidMoney *out)
 {
@@ -107,6 +107,7 @@ read_money(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwAnswerBody
 	out->amount = out->there ? said.amount : 0;
 	if (out->there)
 		memcpy(out->currency, said.currency, sizeof(out->currency));
+	return !said.amount_unreadable;
 }
 
 /*
@@ -121,10 +122,10 @@ read_moved(const PgwConnector *c, const PgwMovedSpec *spec, const PgwAnswerBody 
 
 	if (!spec->present)
 		return;
-	read_money(c, &spec->amount, body, &below_zero, &out->moved);
+	out->moved_unreadable = !read_money(c, &spec->amount, body, &below_zero, &out->moved);
 	out->moved_backwards = below_zero && !taken;
 	if (spec->has_fee)
-		read_money(c, &spec->fee, body, NULL, &out->fee);
+		(void) read_money(c, &spec->fee, body, NULL, &out->fee);
 }
 
 /* ---- the dispute ---- */
@@ -168,7 +169,7 @@ pgw_dispute_read(const PgwConnector *c, const PgwAnswerBody *body, char *bank_re
 	pgw_said_field(&spec->said, body, PGW_FIELD_BANK_REFERENCE, bank_reference,
 				   bank_reference_size);
 	pgw_said_field(&spec->said, body, PGW_FIELD_REFERENCE, reference, reference_size);
-	read_money(c, &spec->said, body, NULL, &out->amount);
+	(void) read_money(c, &spec->said, body, NULL, &out->amount);
 	if (has(out->steps, pgw_dispute_step_takes))
 		read_moved(c, &spec->withdrawn, body, true, out);
 	else if (has(out->steps, pgw_dispute_step_returns))

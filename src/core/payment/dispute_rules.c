@@ -92,7 +92,10 @@ is_in(const PgwSaidMoney *money, const char *currency)
 static int64_t
 amount_in(const PgwSaidDispute *said, bool returns, const char *currency)
 {
-	if (said->moved_backwards || (returns && said->moved.there && !is_in(&said->moved, currency)))
+	bool unknown_part = (said->moved.there && !is_in(&said->moved, currency)) ||
+						(said->moved_unreadable && !PGW_MUTATED(DISPUTE_UNREADABLE));
+
+	if (said->moved_backwards || (returns && unknown_part))
 		return -1;
 	if (is_in(&said->moved, currency))
 		return said->moved.amount;
