@@ -295,14 +295,22 @@ pgw_answer_own_amount(const PgwConnector *c, const PgwAnswerSpec *spec, const Pg
 		a->amount_unreadable |= pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) != NULL;
 }
 
+/* How its amounts are written follows from the currency that it names, else from the asked one. */
 static void
-take_amounts(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
-			 int bank_exponent, int iso_exponent, PgwAnswer *a)
+take_amounts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
+			 const PgwAnswerBody *doc, PgwAnswer *a)
 {
+	const PgwCurrency *named;
+	int iso_exponent;
+	int bank_exponent;
 	PgwJson v;
 
-	take_amount(spec, q, doc, bank_exponent, iso_exponent, NULL, a);
 	take_currency(spec, q, doc, a);
+	named = pgw_currency_find(a->currency);
+	iso_exponent = named != NULL ? named->exponent : q->iso_exponent;
+	bank_exponent =
+		pgw_connector_exponent(c, named != NULL ? named->code : q->currency, iso_exponent);
+	take_amount(spec, q, doc, bank_exponent, iso_exponent, NULL, a);
 	a->captured =
 		take_shown_amount(spec, q, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
 	a->refunded =
@@ -582,8 +590,7 @@ judge(const PgwConnector *c, const PgwQuestion *question, const PgwGivenAnswer *
 	}
 	judge_outcome(spec, q, given->status, &doc, a, why);
 	take_texts(c, spec, q, &doc, a);
-	take_amounts(spec, q, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
-				 q->iso_exponent, a);
+	take_amounts(c, spec, q, &doc, a);
 	map_error(spec, a);
 	take_mode(spec, q, &doc, a);
 	pgw_answer_leave_out_echo(q, spec, c->caps.unchecked_unionpay, &doc, a);

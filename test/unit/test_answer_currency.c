@@ -1,0 +1,135 @@
+/*
+ * test_answer_currency.c - an answer in another currency than was asked for, or in one that nobody
+ * can read
+ *
+ * Documents and answers are written with ' for ".
+ */
+#include "check_flow.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/bank_message/render_request.h"
+#include "core/base/money.h"
+#include "core/payment/shown_by_bank.h"
+#include "quotes.h"
+
+static PgwConnector *connector;
+static PgwAnswer answered;
+
+/* A bank that counts krónur of Iceland and dinars of Kuwait in hundredths. */
+static void
+compile(const char *format)
+{
+	char document[2048];
+	PgwConnectorError err;
+
+	snprintf(
+		document, sizeof(document),
+		"{'v':2,'capabilities':{'tokens':true,'exponents':{'ISK':2,'KWD':2}},'operations':{"
+		"'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
+		"'answer':{'rules':[{'status':200,'outcome':'approved','when':{'/ok':true}}],'fields':{%s'bank_reference':'/id','amount':'/a','currency':'/c',"
+		"'captured':'/k','refunded':'/r'}}},"
+		"'lookup_charge':{'method':'GET','path':'/l/{{original_ref}}',"
+		"'answer':{'rules':[{'status':200,'outcome':'approved','when':{'/ok':true}}],'reference_echoed':false,'fields':{%s'bank_reference':'/id','amount':'/a',"
+		"'currency':'/c','captured':'/k','refunded':'/r'}}},"
+		"'refund':{'method':'POST','path':'/r/{{bank_reference}}','body':{'a':'{{%s}}','c':'{{currency}}','t':'{{transaction_ref}}'},"
+		"'answer':{'rules':[{'status':200,'outcome':'approved','when':{'/ok':true}}],'fields':{%s'bank_reference':'/id','amount':'/a','currency':'/c'}}}}}",
+		format, format, *format != '\0' ? "amount_decimal" : "amount", format);
+	with_quotes(document);
+	pgw_connector_free(connector);
+	connector = pgw_connector_compile(document, strlen(document), &err);
+	if (connector == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+}
+
+static void
+judge(PgwBankOp op, const char *currency, const char *text)
+{
+	PgwQuestion question = {.op = op,
+							.currency = currency,
+							.iso_exponent = pgw_currency_find(currency)->exponent,
+							.transaction_ref = "0123456789abcdef0123456789abcdef",
+							.original_ref = "0123456789abcdef0123456789abcdef"};
+	char body[1024];
+
+	snprintf(body, sizeof(body), "{'ok':true,'id':'1'%s}", text);
+	with_quotes(body);
+	pgw_connector_judge(connector, &question,
+						&(PgwGivenAnswer){.status = 200, .body = body, .len = strlen(body)},
+						&answered);
+	assert_int_equal(answered.outcome, PGW_OUT_APPROVED);
+}
+
+/*
+ * Approved in another currency, so it is given back: as much of that as the bank has written.  The
+ * two have other exponents, in ISO 4217 or at this bank.
+ */
+static void
+of_another_currency(void **state)
+{
+	static const struct
+	{
+		const char *asked;
+		bool decimal;
+		const char *named;
+		const char *amount; /* as the bank writes it, and is to be asked for */
+		int64_t minor;
+	} cases[] = {
+		{"EUR", true, "JPY", "'1000'", 1000},
+		{"JPY", true, "USD", "'10.00'", 1000},
+		{"JPY", true, "USD", "'10.05'", 1005},
+		{"EUR", true, "KWD", "'10.05'", 10050},
+		{"EUR", false, "JPY", "1000", 1000},
+		{"JPY", false, "USD", "1005", 1005},
+		{"EUR", false, "ISK", "10000", 100},
+		{"EUR", false, "KWD", "1005", 10050},
+		{"ISK", false, "EUR", "10050", 10050},
+		/* the one that was asked for */
+		{"EUR", false, "EUR", "1005", 1005},
+		{"ISK", false, "ISK", "10000", 100},
+		{"JPY", true, "jpy", "'1000'", 1000},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		bool captured = true;
+		char text[256];
+		char body[256];
+		PgwRendered request;
+		PgwConnectorError err;
+		PgwCallParams params = {.currency = answered.currency,
+								.has_amount = true,
+								.bank_reference = "1",
+								.transaction_ref = "0123456789abcdef0123456789abcdef"};
+
+		compile(cases[i].decimal ? "'amount_format':'decimal'," : "");
+		snprintf(text, sizeof(text), ",'a':%s,'c':'%s','k':%s,'r':0", cases[i].amount,
+				 cases[i].named, cases[i].amount);
+		judge(PGW_OP_CHARGE, cases[i].asked, text);
+		if (answered.amount != cases[i].minor || answered.captured != cases[i].minor ||
+			!answered.has_amount || answered.amount_unreadable || answered.charge_state_unreadable)
+			fail_msg("case %zu: %lld, captured %lld", i, (long long) answered.amount,
+					 (long long) answered.captured);
+		params.amount = pgw_shown_left(&answered, &captured);
+		params.iso_exponent = pgw_currency_find(answered.currency)->exponent;
+		pgw_rendered_init(&request);
+		assert_true(pgw_connector_render(connector, PGW_OP_REFUND, &params, &request, &err));
+		snprintf(body, sizeof(body), "{'a':%s,", cases[i].amount);
+		with_quotes(body);
+		if (strncmp(request.body.data, body, strlen(body)) != 0)
+			fail_msg("case %zu: %s", i, request.body.data);
+		pgw_rendered_free(&request);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(of_another_currency)};
+	int failed = cmocka_run_group_tests_name("answer_currency", tests, NULL, NULL);
+
+	pgw_connector_free(connector);
+	return failed;
+}
