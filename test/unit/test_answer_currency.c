@@ -11,6 +11,7 @@
 
 #include "core/bank_message/render_request.h"
 #include "core/base/money.h"
+#include "core/payment/reported_by_bank.h"
 #include "core/payment/shown_by_bank.h"
 #include "quotes.h"
 
@@ -124,10 +125,57 @@ of_another_currency(void **state)
 	}
 }
 
+/* What is captured and refunded of who knows what is not ours: neither done, nor not done. */
+static void
+of_no_currency(void **state)
+{
+	static const struct
+	{
+		const char *currency;
+		bool told;
+	} cases[] = {
+		{"'EUR'", true},    {"'eur'", true},  {"null", true},         {"'USD'", false},
+		{"'EURO'", false},  {"978", false},   {"'EU\\u0000'", false}, {"''", false},
+		{"['EUR']", false}, {"'E R'", false},
+	};
+	static const PgwBankOp operations[] = {PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND,
+										   PGW_OP_REVERSE};
+
+	(void) state;
+	compile("");
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		char text[256];
+		PgwPaymentAmounts amounts = {
+			.status = PGW_PAY_CAPTURED, .authorized = 1000, .captured = 1000};
+		PgwReport report;
+		PgwReportInput in = {
+			.s = &amounts, .currency = "EUR", .answer = &answered, .shows_all = true};
+
+		snprintf(text, sizeof(text), ",'a':1000,'c':%s,'k':1000,'r':1000", cases[i].currency);
+		judge(PGW_OP_LOOKUP_CHARGE, "EUR", text);
+		for (size_t k = 0; k < LENGTH(operations); k++)
+		{
+			PgwAsked asked = {.op = operations[k],
+							  .amount = 1000,
+							  .currency = "EUR",
+							  .charged = 1000,
+							  .taken = 1000};
+
+			if ((pgw_shown_operation(&asked, &answered) != PGW_SHOWN_NOTHING) != cases[i].told)
+				fail_msg("%s: %s", cases[i].currency, pgw_op_name(operations[k]));
+		}
+		pgw_report_read(&in, &report);
+		if (report.refunded != (cases[i].told ? 1000 : 0) || report.unexplained == cases[i].told)
+			fail_msg("%s: reported %lld", cases[i].currency, (long long) report.refunded);
+	}
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(of_another_currency)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(of_another_currency),
+									   cmocka_unit_test(of_no_currency)};
 	int failed = cmocka_run_group_tests_name("answer_currency", tests, NULL, NULL);
 
 	pgw_connector_free(connector);

@@ -740,6 +740,31 @@ unreadable(void **state)
 		}
 }
 
+/* What is left of who knows what is asked for by nobody. */
+static void
+of_no_currency(void **state)
+{
+	(void) state;
+	for (int in_doubt = 0; in_doubt < 2; in_doubt++)
+	{
+		PgwAnswer a = answer(PGW_OUT_APPROVED);
+		PgwCompensationInput in = asked(PGW_OP_LOOKUP_CHARGE, PGW_OP_REFUND, &a);
+		PgwCompensationDecision d;
+
+		a.captured = CHARGED;
+		a.refunded = 0;
+		in.in_doubt = in_doubt;
+		in.not_found_counts = true;
+		pgw_compensation_result(&in, &d);
+		assert_true(d.at_once && d.amount == CHARGED);
+		a.currency_unreadable = a.amount_unreadable = true;
+		pgw_compensation_result(&in, &d);
+		assert_false(d.at_once);
+		assert_int_equal(d.amount, 0);
+		assert_int_equal(d.decision.state, PGW_REFUNDING);
+	}
+}
+
 /* ---- every combination ---- */
 
 static const char *
@@ -1110,6 +1135,7 @@ main(void)
 		cmocka_unit_test(partial_answer),      cmocka_unit_test(every_combination),
 		cmocka_unit_test(every_amount),        cmocka_unit_test(repeat_refused),
 		cmocka_unit_test(unreadable),          cmocka_unit_test(of_another_operation),
+		cmocka_unit_test(of_no_currency),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,7 +276,7 @@ take_currency(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBo
 	if (good)
 		memcpy(a->currency, text, 4);
 	else
-		a->amount_unreadable = true; /* an amount of who knows what */
+		a->currency_unreadable = a->amount_unreadable = true; /* an amount of who knows what */
 }
 
 void
@@ -322,8 +322,9 @@ take_amounts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion
 		a->charge_state_unreadable |= !a->has_voided;
 	}
 	/* a state that the connector does not know may hold anything */
-	a->amount_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_AMOUNT) ||
-							pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_CURRENCY);
+	a->currency_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_CURRENCY);
+	a->amount_unreadable |=
+		pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_AMOUNT) || a->currency_unreadable;
 	a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_VOIDED);
 }
 

@@ -34,6 +34,8 @@ typedef struct PgwAnswer
 	bool has_amount;
 	int64_t amount;   /* converted back to ISO minor units */
 	char currency[4]; /* upper-cased; empty when absent */
+	/* one stands there, and is none, or nobody foresaw of what its amounts are */
+	bool currency_unreadable;
 	/* the answer had an amount that could not be read exactly: treat as unacceptable */
 	bool amount_unreadable;
 	int64_t captured; /* look-ups, -1 when absent */

@@ -460,6 +460,8 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 			}
 			else if (a->voided) /* and what was captured of it? */
 				not_told(in, d, "not_shown");
+			else if (a->captured > 0 && a->currency_unreadable) /* how much of what is left? */
+				not_told(in, d, "not_shown");
 			else
 				still_charged(in, d);
 			return;

@@ -21,7 +21,9 @@
 bool
 pgw_shown_other_currency(const char *asked, const PgwAnswer *a)
 {
-	return a->currency[0] != '\0' && asked != NULL && strcmp(a->currency, asked) != 0;
+	if (asked == NULL)
+		return false;
+	return a->currency_unreadable || (a->currency[0] != '\0' && strcmp(a->currency, asked) != 0);
 }
 
 bool
@@ -34,7 +36,7 @@ pgw_shown_amount_is(const PgwAsked *asked, const PgwAnswer *a)
 bool
 pgw_shown_undo_is(const PgwAsked *asked, const PgwAnswer *a)
 {
-	if (pgw_shown_other_currency(asked->currency, a))
+	if (a->amount_unreadable || pgw_shown_other_currency(asked->currency, a))
 		return false;
 	return !a->has_amount || a->amount == 0 || a->amount == asked->amount ||
 		   a->amount == asked->charged || a->amount == asked->taken ||

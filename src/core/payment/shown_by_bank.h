@@ -37,7 +37,7 @@ typedef struct PgwAsked
 	int64_t taken;
 } PgwAsked;
 
-/* The bank names another currency than that; asked: NULL: any is right. */
+/* The bank names another currency than that, or what may be one; asked: NULL: any is right. */
 extern bool pgw_shown_other_currency(const char *asked, const PgwAnswer *a);
 
 /*
