@@ -415,6 +415,15 @@ reading(void **state)
 	assert_false(n.dispute.amount.there);
 	assert_int_equal(n.dispute.deadline, 0);
 
+	/* nor is what the bank writes where it has none one: two of them would be the same dispute */
+	read_body("{'t': 'opened', 'ch': ' ', 'd': {'id': 0, 'a': 5, 'c': 'EUR'}}", &n);
+	assert_int_equal(n.dispute.steps, BIT(PGW_DISPUTE_OPENED));
+	assert_string_equal(n.dispute.id, "");
+	assert_string_equal(n.bank_reference, "");
+	read_body("{'t': 'opened', 'ch': 'c', 'd': {'id': ' ', 'a': 5, 'c': 'EUR'}}", &n);
+	assert_string_equal(n.dispute.id, "");
+	assert_string_equal(n.bank_reference, "c");
+
 	read_body("{'t': 'paid', 'ref': 'r', 'a': 5, 'c': 'EUR', 'd': {'id': 'dp_1'}}", &n);
 	assert_int_equal(n.dispute.steps, 0);
 	assert_string_equal(n.reference, "r");

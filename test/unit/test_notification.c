@@ -88,7 +88,7 @@ static const char verify[] =
 #define LOOK_ANYWAY "'type': '/t', " /* with what begins by "'signature'" */
 #define REFUNDS "refund"             /* ... is there, where something is said of it */
 static const char refund[] =
-	"'refund': {'method': 'POST', 'path': '/c/{{original_ref}}', 'answer': {'rules':"
+	"'refund': {'method': 'POST', 'path': '/c/{{original_ref}}/{{transaction_ref}}', 'answer': {'rules':"
 	" [{'status': 200, 'outcome': 'approved'}]}}, ";
 static const char lookup[] =
 	"'lookup_charge': {'method': 'GET', 'path': '/c?r={{original_ref}}', 'answer': {'rules':"
@@ -1050,6 +1050,32 @@ test_evidence(void **state)
 	assert_false(n.is_evidence);
 }
 
+/* What the bank writes where it has no id names no operation: of two refunds one would count. */
+static void
+test_no_operation_id(void **state)
+{
+	static const char spec[] =
+		SIGNED_FIELDS ", 'evidence': [{'when': {'/e': 'R'}, 'about': 'refund', 'outcome':"
+					  " 'approved', 'id': '/i'}]";
+	static const char *const ids[] = {"'0'", "0", "''", "' '", "'   '", "null"};
+	PgwNotification n;
+
+	(void) state;
+	read_body(spec, "{'e': 'R', 'r': 'x', 'v': 1, 'c': 'EUR', 'i': '00'}", true, &n);
+	assert_string_equal(n.operation_reference, "00");
+	for (size_t i = 0; i < LENGTH(ids); i++)
+	{
+		char body[256];
+
+		snprintf(body, sizeof(body), "{'e': 'R', 'r': 'x', 'o': %s, 'v': 1, 'c': 'EUR', 'i': %s}",
+				 ids[i], ids[i]);
+		read_body(spec, body, true, &n);
+		assert_true(n.is_evidence);
+		assert_string_equal(n.operation_reference, "");
+		assert_string_equal(n.bank_reference, "");
+	}
+}
+
 /* A signed text of which the parts could be cut otherwise is nobody's word. */
 static void
 test_separator(void **state)
@@ -1302,6 +1328,7 @@ main(void)
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_evidence),
+		cmocka_unit_test(test_no_operation_id),
 		cmocka_unit_test(test_separator),
 		cmocka_unit_test(test_one_answer),
 		cmocka_unit_test(test_faults),

@@ -34,15 +34,16 @@ digest(const void *bytes, size_t len, char hex[65])
 	pgw_buf_free(&text);
 }
 
-/* What the bank writes where it has no id is none. */
+/* What the bank writes where it has no id is none, as in its answers. */
 static void
-drop_no_id(const PgwConnector *c, PgwNotification *out)
+drop_no_id(const PgwConnector *c, char *id)
 {
-	for (int i = 0; i < c->nnot_ids; i++)
-	{
-		if (strcmp(c->not_ids[i], out->bank_reference) == 0)
-			out->bank_reference[0] = '\0';
-	}
+	bool none = id[strspn(id, " ")] == '\0';
+
+	for (int i = 0; !none && i < c->nnot_ids; i++)
+		none = strcmp(c->not_ids[i], id) == 0;
+	if (none)
+		id[0] = '\0';
 }
 
 static void
@@ -230,7 +231,6 @@ pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 					   sizeof(out->reference));
 		pgw_dispute_read(c, &body, out->bank_reference, sizeof(out->bank_reference), out->reference,
 						 sizeof(out->reference), &out->dispute);
-		drop_no_id(c, out);
 		/* what tells of a dispute is nothing else: its amount would count twice */
 		if (out->dispute.steps == 0)
 		{
@@ -238,6 +238,9 @@ pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 			take_amount(c, &body, out);
 			take_evidence(spec, &body, out);
 		}
+		drop_no_id(c, out->bank_reference);
+		drop_no_id(c, out->operation_reference);
+		drop_no_id(c, out->dispute.id);
 		out->other_mode = !spec->has_items && says_other_mode(c, &body, livemode);
 	}
 	pgw_answer_body_end(&body);
