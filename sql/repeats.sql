@@ -70,6 +70,20 @@ SELECT (hidden_definer()).*;
 \echo :SQLSTATE
 SELECT (hidden_receipt()).*;
 \echo :SQLSTATE
+-- and where something stands around their call
+CREATE FUNCTION hidden_json() RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(hidden()); END $$;
+SELECT (coalesce(hidden(), NULL)).*;
+\echo :SQLSTATE
+SELECT (CASE WHEN amount > 0 THEN hidden() END).* FROM baskets;
+\echo :SQLSTATE
+SELECT ((ARRAY[hidden()])[1]).*;
+\echo :SQLSTATE
+SELECT (jsonb_populate_record(NULL::pgw.payment_result, hidden_json())).*;
+\echo :SQLSTATE
+SELECT ((SELECT hidden())).*;
+\echo :SQLSTATE
+SELECT ((SELECT h FROM hidden() h WHERE h.amount = b.amount)).* FROM baskets b WHERE b.amount = 100;
+\echo :SQLSTATE
 PREPARE hiding AS SELECT (hidden()).*;
 EXECUTE hiding;
 \echo :SQLSTATE
@@ -172,5 +186,8 @@ CREATE TABLE bound AS EXECUTE bound('r-bound');
 SELECT status, amount FROM bound;
 SELECT status, amount FROM (SELECT (by_plpgsql('r-w' || id)).* FROM baskets ORDER BY id) s;
 SELECT (hidden()).status, (hidden_definer()).status, (SELECT status FROM hidden_from()), (SELECT count(status) FROM baskets, hidden_receipt());
+SELECT (coalesce(by_plpgsql('r-c' || id), NULL)).status, (coalesce(by_plpgsql('r-c' || id), NULL)).amount FROM baskets ORDER BY id;
+SELECT ((SELECT by_plpgsql('r-s' || id))).status, ((SELECT by_plpgsql('r-s' || id))).amount FROM baskets ORDER BY id;
+SELECT ((SELECT hidden())).status, ((SELECT hidden_from())).amount;
 SELECT (by_plpgsql('r-wrapped')).status, (by_plpgsql('r-wrapped')).amount;
 SELECT client_request_id, count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'r-%' GROUP BY 1 ORDER BY 1;

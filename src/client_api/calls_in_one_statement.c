@@ -17,8 +17,9 @@
  *       calls of wrappers that are not, and views that stand in it twice; a cursor that can be
  *       turned back would make its rows, and their payments, once more;
  *     - a wrapper that is not inlined and makes up the id in its body is seen when it runs: the
- *       statement around it has equal calls of one function as columns, and a place in that
- *       function's body pays with one id, once, and then with another.  The error undoes the first.
+ *       statement around it has columns of one and the same expression that calls it, or of equal
+ *       subselects that do, and a place in its body pays with one id, once, and then with another.
+ *       The error undoes the first.
  *
  * Cost for statements that have nothing to do with pgw: one look at the entries of each target list
  * when they are planned, and an entry on the stack while they run.
@@ -221,39 +222,39 @@ pgw_call_support(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- the finished plan */
 
-/* Are two columns next to each other of one and the same call, and is it one that counts? */
+/* Are two columns of one and the same expression, and is it one that counts? */
 static bool
-call_repeats(const List *targetlist, bool (*counts)(FuncExpr *call))
+source_repeats(const List *targetlist, bool (*counts)(Node *source))
 {
-	const FuncExpr *first = NULL;
+	const Node *first = NULL;
 	ListCell *lc;
 
 	foreach (lc, targetlist)
 	{
 		FieldSelect *column = (FieldSelect *) ((TargetEntry *) lfirst(lc))->expr;
-		FuncExpr *call;
 
-		if (column == NULL || !IsA(column, FieldSelect) || !IsA(column->arg, FuncExpr))
+		if (column == NULL || !IsA(column, FieldSelect) || !counts((Node *) column->arg))
 			continue;
-		call = (FuncExpr *) column->arg;
-		if (first != NULL && equal(first, call) && counts(call))
+		if (first != NULL && equal(first, column->arg))
 			return true;
-		first = call;
+		first = (const Node *) column->arg;
 	}
 	return false;
 }
 
 static bool
-is_volatile_wrapper(FuncExpr *call)
+is_volatile_wrapper(Node *source)
 {
-	return contain_volatile_functions((Node *) call->args) && is_wrapper(call);
+	return IsA(source, FuncExpr) &&
+		   contain_volatile_functions((Node *) ((FuncExpr *) source)->args) &&
+		   is_wrapper((FuncExpr *) source);
 }
 
 /* Columns of one and the same call of a wrapper with volatile arguments. */
 static void
 look_at_columns(const List *targetlist)
 {
-	if (call_repeats(targetlist, is_volatile_wrapper))
+	if (source_repeats(targetlist, is_volatile_wrapper))
 		refuse();
 }
 
@@ -437,38 +438,113 @@ plan_and_look(Query *parse, const char *query_string, int cursor_options,
 
 /* ---------------------------------------------------------------- while it runs */
 
-static bool plans_repeat(const List *plans);
+static bool plans_repeat(const List *plans, const PlannedStmt *statement);
 
+/* Whatever stands around the call: coalesce(pay(), ...), jsonb_populate_record(..., pay()). */
 static bool
-may_pay(FuncExpr *call)
+may_pay(Node *source)
 {
-	return !is_ours(call) && func_volatile(call->funcid) == PROVOLATILE_VOLATILE;
+	return !(IsA(source, FuncExpr) && is_ours((FuncExpr *) source)) &&
+		   contain_volatile_functions(source);
+}
+
+/* The plan of the subselect that this column is a field of; NULL: it is of none. */
+static const Plan *
+subselect_of(const TargetEntry *column, const Plan *plan, const PlannedStmt *statement)
+{
+	const FieldSelect *field = (const FieldSelect *) column->expr;
+	const SubPlan *sub = NULL;
+	ListCell *lc;
+
+	if (field == NULL || !IsA(field, FieldSelect))
+		return NULL;
+	if (IsA(field->arg, SubPlan))
+		sub = (const SubPlan *) field->arg;
+	else if (IsA(field->arg, Param) && ((const Param *) field->arg)->paramkind == PARAM_EXEC)
+	{
+		foreach (lc, plan->initPlan)
+		{
+			if (list_member_int(((const SubPlan *) lfirst(lc))->setParam,
+								((const Param *) field->arg)->paramid))
+				sub = lfirst(lc);
+		}
+	}
+	return sub != NULL ? list_nth(statement->subplans, sub->plan_id - 1) : NULL;
+}
+
+static List *
+functions_of(const Plan *plan)
+{
+	return IsA(plan, FunctionScan) ? ((const FunctionScan *) plan)->functions : NIL;
+}
+
+/* As far as calls go.  The columns of a scan are numbered anew in each subselect. */
+static bool
+alike(const Plan *a, const Plan *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return nodeTag(a) == nodeTag(b) &&
+		   (IsA(a, FunctionScan) ? equal(functions_of(a), functions_of(b))
+								 : equal(a->targetlist, b->targetlist)) &&
+		   alike(a->lefttree, b->lefttree) && alike(a->righttree, b->righttree);
 }
 
 static bool
-columns_repeat(const List *targetlist)
+plan_may_pay(const Plan *plan)
 {
-	return call_repeats(targetlist, may_pay);
+	return plan != NULL && (contain_volatile_functions((Node *) plan->targetlist) ||
+							contain_volatile_functions((Node *) functions_of(plan)) ||
+							plan_may_pay(plan->lefttree) || plan_may_pay(plan->righttree));
+}
+
+/* ((SELECT pay())).* is a subselect for each column. */
+static bool
+subselect_repeats(const Plan *plan, const PlannedStmt *statement)
+{
+	const Plan *first = NULL;
+	ListCell *lc;
+
+	foreach (lc, plan->targetlist)
+	{
+		const Plan *source = subselect_of(lfirst(lc), plan, statement);
+
+		if (source == NULL)
+			continue;
+		if (first != NULL && alike(first, source) && plan_may_pay(source))
+			return true;
+		first = source;
+	}
+	return false;
 }
 
 static bool
-plan_repeats(Plan *plan)
+plan_repeats(Plan *plan, const PlannedStmt *statement)
 {
-	return plan != NULL && (columns_repeat(plan->targetlist) || plan_repeats(plan->lefttree) ||
-							plan_repeats(plan->righttree) || plans_repeat(inner_plans(plan)));
+	return plan != NULL &&
+		   (source_repeats(plan->targetlist, may_pay) || subselect_repeats(plan, statement) ||
+			plan_repeats(plan->lefttree, statement) || plan_repeats(plan->righttree, statement) ||
+			plans_repeat(inner_plans(plan), statement));
 }
 
 static bool
-plans_repeat(const List *plans)
+plans_repeat(const List *plans, const PlannedStmt *statement)
 {
 	ListCell *lc;
 
 	foreach (lc, plans)
 	{
-		if (plan_repeats(lfirst(lc)))
+		if (plan_repeats(lfirst(lc), statement))
 			return true;
 	}
 	return false;
+}
+
+static bool
+statement_repeats(const PlannedStmt *statement)
+{
+	return plan_repeats(statement->planTree, statement) ||
+		   plans_repeat(statement->subplans, statement);
 }
 
 static Place *
@@ -528,8 +604,7 @@ pgw_statement_calls_check(FunctionCallInfo fcinfo, const char *id)
 	for (Running *r = running; r != NULL; r = r->outer)
 	{
 		if (!r->looked)
-			r->repeats = plan_repeats(r->query->plannedstmt->planTree) ||
-						 plans_repeat(r->query->plannedstmt->subplans);
+			r->repeats = statement_repeats(r->query->plannedstmt);
 		r->looked = true;
 		if (r->repeats)
 			pays_at(r, call, id);
