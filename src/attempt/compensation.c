@@ -312,6 +312,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->amount = in->operation == PGW_OP_REFUND ? refund_amount(attempt) : 0;
 	in->currency = refund_currency(attempt);
 	in->charged = attempt->amount;
+	in->held = refund_amount(attempt);
 	in->captured = is_captured(attempt);
 	in->ruled_out = attempt->refund_ruled_out;
 	in->charge_age_s = pgw_schedule_age_s(pgw_step_charged_at(attempt));

@@ -687,6 +687,14 @@ partial_answer(void **state)
 		{PGW_OP_REFUND, 0, false, 0, true, true, NULL},
 		{PGW_OP_VOID, 0, true, 1, false, true, NULL},
 		{PGW_OP_CANCEL, CHARGED, true, 1, false, true, NULL},
+		/* all of it was to be undone, whatever of it the bank names */
+		{PGW_OP_REVERSE, 0, false, 0, false, true, NULL},
+		{PGW_OP_REVERSE, 0, true, 0, false, true, NULL},
+		{PGW_OP_REVERSE, 0, true, CHARGED, false, true, "EUR"},
+		{PGW_OP_REVERSE, 0, true, CHARGED + 1, false, true, NULL},
+		{PGW_OP_REVERSE, 0, true, CHARGED - 1, false, false, NULL},
+		{PGW_OP_REVERSE, 0, false, 0, true, false, NULL},
+		{PGW_OP_REVERSE, 0, true, CHARGED, false, false, "JPY"},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -704,6 +712,7 @@ partial_answer(void **state)
 				if (cases[i].currency != NULL)
 					strcpy(a.currency, cases[i].currency);
 				in.amount = cases[i].asked;
+				in.held = CHARGED;
 				in.in_doubt = in_doubt;
 				pgw_compensation_result(&in, &d);
 				assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.decision));
@@ -738,6 +747,28 @@ unreadable(void **state)
 			assert_int_equal(d.next, PGW_COMPENSATION_FIND_OUT);
 			assert_int_equal(d.lookup_inconclusive, lookup);
 		}
+}
+
+/* It is declined, and what it shows of the money nobody can read: no proof that none was taken. */
+static void
+declined_unreadable(void **state)
+{
+	(void) state;
+	for (int bits = 0; bits < 8; bits++)
+	{
+		PgwAnswer a = answer(PGW_OUT_DECLINED);
+		PgwCompensationInput in = asked(PGW_OP_LOOKUP_CHARGE, PGW_OP_REFUND, &a);
+		PgwCompensationDecision d;
+		bool unreadable = (bits & 1) != 0;
+
+		a.charge_state_unreadable = unreadable;
+		a.voided = a.has_voided = (bits & 2) != 0;
+		in.in_doubt = (bits & 4) != 0;
+		in.not_found_counts = true;
+		pgw_compensation_result(&in, &d);
+		if ((d.next == PGW_COMPENSATION_DONE) != (!unreadable || a.voided))
+			fail_msg("case %d: next %d", bits, (int) d.next);
+	}
 }
 
 /* What is left of who knows what is asked for by nobody. */
@@ -1135,7 +1166,7 @@ main(void)
 		cmocka_unit_test(partial_answer),      cmocka_unit_test(every_combination),
 		cmocka_unit_test(every_amount),        cmocka_unit_test(repeat_refused),
 		cmocka_unit_test(unreadable),          cmocka_unit_test(of_another_operation),
-		cmocka_unit_test(of_no_currency),
+		cmocka_unit_test(of_no_currency),      cmocka_unit_test(declined_unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,6 +269,18 @@ unreadable(void **unused)
 	looked_up = decide(input(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, &full, &a));
 	assert_int_equal(looked_up.next, PGW_OPERATION_FIND_OUT);
 	assert_true(looked_up.lookup_inconclusive);
+	/* nor is the charge's "declined" a proof that nothing was done of it */
+	a.outcome = PGW_OUT_DECLINED;
+	for (size_t i = 0; i < LENGTH(operations); i++)
+	{
+		PgwOperationInput in = input(operations[i], PGW_OP_LOOKUP_CHARGE, &full, &a);
+
+		in.in_doubt = in.not_found_counts = true;
+		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
+		a.charge_state_unreadable = false;
+		assert_int_equal(decide(in).next, PGW_OPERATION_REFUSED);
+		a.charge_state_unreadable = true;
+	}
 }
 
 /*

@@ -199,20 +199,31 @@ mismatch(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	differs(in, d);
 }
 
+/* 0: it is not compared.  A reversal names no amount, and undoes all that there is. */
+static int64_t
+least(const PgwCompensationInput *in)
+{
+	if (in->operation == PGW_OP_REVERSE)
+		return in->held;
+	return in->operation == PGW_OP_REFUND ? in->amount : 0;
+}
+
 /*
  * A refund of less than was asked for, or of another currency, is not done; what is left is for a
- * person, who can ask the bank why.
+ * person, who can ask the bank why.  So is a reversal of less than the bank holds, whose answer may
+ * also name what was taken: nothing.
  */
 static bool
 is_whole(const PgwCompensationInput *in)
 {
 	const PgwAnswer *a = in->answer;
 
-	if (in->operation != PGW_OP_REFUND || in->amount == 0)
+	if (least(in) == 0)
 		return true;
 	/* what could not be read was named all the same */
-	return !a->amount_unreadable && (!a->has_amount || a->amount >= in->amount) &&
-		   !pgw_shown_other_currency(in->currency, a);
+	return !a->amount_unreadable && !pgw_shown_other_currency(in->currency, a) &&
+		   (!a->has_amount || a->amount >= least(in) ||
+			(a->amount == 0 && in->operation == PGW_OP_REVERSE));
 }
 
 /* What was given back stands there, and nobody can read it: it may be a part, or nothing. */
@@ -316,7 +327,7 @@ not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char 
 	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,
 		 in->answer->other_reference ? pgw_answer_none_because(in->answer, "another_reference")
 									 : reason);
-	/* a "declined" comes here only with a document that shows money */
+	/* a "declined" comes here only with a document that shows money, or may */
 	d->lookup_inconclusive = in->answer->outcome == PGW_OUT_APPROVED ||
 							 in->answer->outcome == PGW_OUT_DECLINED || in->answer->other_reference;
 }
@@ -466,7 +477,7 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 				still_charged(in, d);
 			return;
 		case PGW_OUT_DECLINED:
-			if (pgw_shown_money(a))
+			if (pgw_shown_money(a) || pgw_shown_unreadable_money(a))
 				break;
 			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "not_charged");
 			return;

@@ -128,6 +128,7 @@ typedef struct PgwCompensationInput
 	int64_t amount;       /* asked for, in a refund; 0: not to be compared */
 	const char *currency; /* with it */
 	int64_t charged;      /* as the caller asked for it */
+	int64_t held;         /* what the bank was seen to hold of it, else the same */
 } PgwCompensationInput;
 
 typedef struct PgwCompensationDecision

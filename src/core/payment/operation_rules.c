@@ -574,14 +574,15 @@ part_shown(const PgwOperationInput *in, PgwOperationDecision *d)
 /*
  * A charge that is declined, the look-up says: there is none, and nothing can be taken or undone.
  * But connectors call by that also what the bank has undone since ("canceled", "refunded"), and
- * then just that is what was asked for.  Money that is taken of a declined charge says nothing.
+ * then just that is what was asked for.  Money that is taken of a declined charge says nothing, nor
+ * does what nobody can read.
  */
 static PgwShown
 shown_of_declined(const PgwOperationInput *in)
 {
 	PgwAsked what = asked(in);
 
-	if (pgw_shown_money(in->answer))
+	if (pgw_shown_money(in->answer) || pgw_shown_unreadable_money(in->answer))
 		return PGW_SHOWN_NOTHING;
 	if (in->operation != PGW_OP_CAPTURE &&
 		pgw_shown_operation(&what, in->answer) == PGW_SHOWN_AS_ASKED)

@@ -214,6 +214,12 @@ pgw_shown_money(const PgwAnswer *a)
 }
 
 bool
+pgw_shown_unreadable_money(const PgwAnswer *a)
+{
+	return a->charge_state_unreadable && !a->voided;
+}
+
+bool
 pgw_shown_refusal_belied(const PgwAsked *asked, const PgwAnswer *a)
 {
 	if (PGW_MUTATED(BELIED_REFUSAL))

@@ -80,6 +80,9 @@ extern bool pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a);
 /* The bank shows money that it has taken of the card and not given back, at least not all of it. */
 extern bool pgw_shown_money(const PgwAnswer *a);
 
+/* Something stands there of what it has taken or given back that nobody can read. */
+extern bool pgw_shown_unreadable_money(const PgwAnswer *a);
+
 /*
  * The bank says that nothing was done, and in the same answer shows that it was: a charge that is
  * declined, or "not processed", with its document that says captured.  Which of the two is true
