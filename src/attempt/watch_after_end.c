@@ -27,6 +27,7 @@
 #include "core/pacing/retry_delay.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/operation_events.h"
+#include "core/payment/shown_by_bank.h"
 #include "exchange/log_rate.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
@@ -329,18 +330,17 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 void
 pgw_answer_watched_authorization(PgwCall *call, PgwAttempt *attempt)
 {
-	const PgwAnswer *a = &call->answer;
 	PgwPayment p;
-	bool told =
-		call->transport == PGW_TRANSPORT_ANSWERED &&
-		((a->outcome == PGW_OUT_APPROVED && a->captured >= 0) || a->outcome == PGW_OUT_DECLINED);
+	PgwShownEnd end = PGW_END_UNTOLD;
 
 	Assert(attempt->place.held && attempt->status == PGW_COMPLETED &&
 		   attempt->kind == PGW_KIND_PAYMENT);
-	if (told && pgw_store_payment_by_id(&attempt->payment_id, &p))
+	if (call->transport == PGW_TRANSPORT_ANSWERED &&
+		pgw_store_payment_by_id(&attempt->payment_id, &p))
+		end = pgw_shown_end(&call->answer, p.captured_amount + p.bank_captured_amount);
+	if (end != PGW_END_UNTOLD)
 	{
-		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount &&
-			p.reserved_amount == 0 && p.capture_pending_amount == 0)
+		if (end == PGW_END_TAKEN && p.reserved_amount == 0 && p.capture_pending_amount == 0)
 		{
 			/* somebody captures at the bank itself: not for us to decide about */
 			call->differs = true;

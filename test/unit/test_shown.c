@@ -417,13 +417,54 @@ left(void **unused)
 	}
 }
 
+/* An authorization whose lifetime is over, of which 40 are known to be captured. */
+static void
+ends(void **unused)
+{
+	static const struct
+	{
+		Standing s;
+		PgwShownEnd approved;
+		PgwShownEnd declined;
+	} rows[] = {
+		{{SILENT}, PGW_END_UNTOLD, PGW_END_LAPSED},
+		{{100, "EUR", 40, 0, 0, false}, PGW_END_LAPSED, PGW_END_LAPSED},
+		{{100, "EUR", 0, 0, 1, false}, PGW_END_LAPSED, PGW_END_LAPSED},
+		{{100, "EUR", 41, 0, 0, false}, PGW_END_TAKEN, PGW_END_TAKEN},
+		{{100, "EUR", 100, -1, 1, false}, PGW_END_TAKEN, PGW_END_LAPSED},
+		{{100, "EUR", 100, 100, 0, false}, PGW_END_TAKEN, PGW_END_LAPSED},
+		/* nobody can read what was captured: perhaps all of it */
+		{{100, "EUR", -1, 0, 0, true}, PGW_END_UNTOLD, PGW_END_UNTOLD},
+		{{100, "EUR", -1, 0, 1, true}, PGW_END_UNTOLD, PGW_END_LAPSED},
+		{{100, "EUR", 100, -1, 0, true}, PGW_END_TAKEN, PGW_END_TAKEN},
+	};
+
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(rows); i++)
+	{
+		PgwAnswer a = standing(&rows[i].s);
+		PgwShownEnd approved = pgw_shown_end(&a, 40);
+
+		a.outcome = PGW_OUT_DECLINED;
+		if (approved != rows[i].approved || pgw_shown_end(&a, 40) != rows[i].declined)
+			fail_msg("row %zu: %d, declined %d", i, approved, pgw_shown_end(&a, 40));
+		for (int other = 0; other <= PGW_OUT_ACCEPTED; other++)
+		{
+			a.outcome = (PgwOutcome) other;
+			if (a.outcome != PGW_OUT_APPROVED && a.outcome != PGW_OUT_DECLINED)
+				assert_int_equal(pgw_shown_end(&a, 40), PGW_END_UNTOLD);
+		}
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(charges),         cmocka_unit_test(operations),
-		cmocka_unit_test(never_a_phantom), cmocka_unit_test(belied),
-		cmocka_unit_test(refunds_by_void), cmocka_unit_test(left)};
+		cmocka_unit_test(ends),       cmocka_unit_test(charges),
+		cmocka_unit_test(operations), cmocka_unit_test(never_a_phantom),
+		cmocka_unit_test(belied),     cmocka_unit_test(refunds_by_void),
+		cmocka_unit_test(left)};
 
 	return cmocka_run_group_tests_name("shown", tests, NULL, NULL);
 }

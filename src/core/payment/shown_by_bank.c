@@ -261,6 +261,18 @@ pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a)
 	return given_back > asked->before + asked->others + asked->amount;
 }
 
+PgwShownEnd
+pgw_shown_end(const PgwAnswer *a, int64_t captured)
+{
+	bool approved = a->outcome == PGW_OUT_APPROVED;
+
+	if (approved ? a->captured < 0 : a->outcome != PGW_OUT_DECLINED)
+		return PGW_END_UNTOLD;
+	if (a->captured > captured && (approved || pgw_shown_money(a)))
+		return PGW_END_TAKEN;
+	return !approved && pgw_shown_unreadable_money(a) ? PGW_END_UNTOLD : PGW_END_LAPSED;
+}
+
 int64_t
 pgw_shown_left(const PgwAnswer *a, bool *captured)
 {

@@ -96,6 +96,17 @@ extern bool pgw_shown_refusal_belied(const PgwAsked *asked, const PgwAnswer *a);
  */
 extern bool pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a);
 
+/* What a look-up shows of an authorization whose lifetime is over. */
+typedef enum PgwShownEnd
+{
+	PGW_END_UNTOLD = 0, /* it may have been captured, for all one can read */
+	PGW_END_LAPSED,     /* no more was taken than is known */
+	PGW_END_TAKEN       /* more was captured than is known, whatever the bank calls the charge */
+} PgwShownEnd;
+
+/* captured: of it, as far as is known, by whomever. */
+extern PgwShownEnd pgw_shown_end(const PgwAnswer *a, int64_t captured);
+
 /*
  * The amount that is left to give back of a charge, 0 when the answer does not say it. *captured:
  * on entry whether the charge was asked for as a captured one; set to what the answer shows, where
