@@ -82,6 +82,10 @@ SELECT (jsonb_populate_record(NULL::pgw.payment_result, hidden_json())).*;
 \echo :SQLSTATE
 SELECT ((SELECT hidden())).*;
 \echo :SQLSTATE
+SELECT ROW((hidden()).*);
+\echo :SQLSTATE
+SELECT to_jsonb(ROW(((SELECT hidden())).*));
+\echo :SQLSTATE
 SELECT ((SELECT h FROM hidden() h WHERE h.amount = b.amount)).* FROM baskets b WHERE b.amount = 100;
 \echo :SQLSTATE
 PREPARE hiding AS SELECT (hidden()).*;

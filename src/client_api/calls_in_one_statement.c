@@ -222,22 +222,31 @@ pgw_call_support(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- the finished plan */
 
-/* Are two columns of one and the same expression, and is it one that counts? */
+/* An entry of a target list, or a field of a ROW(), that is a field of something. */
+static const FieldSelect *
+field_of(const Node *entry)
+{
+	if (entry != NULL && IsA(entry, TargetEntry))
+		entry = (const Node *) ((const TargetEntry *) entry)->expr;
+	return entry != NULL && IsA(entry, FieldSelect) ? (const FieldSelect *) entry : NULL;
+}
+
+/* Are two of them of one and the same expression, and is it one that counts? */
 static bool
-source_repeats(const List *targetlist, bool (*counts)(Node *source))
+source_repeats(const List *entries, bool (*counts)(Node *source))
 {
 	const Node *first = NULL;
 	ListCell *lc;
 
-	foreach (lc, targetlist)
+	foreach (lc, entries)
 	{
-		FieldSelect *column = (FieldSelect *) ((TargetEntry *) lfirst(lc))->expr;
+		const FieldSelect *field = field_of(lfirst(lc));
 
-		if (column == NULL || !IsA(column, FieldSelect) || !counts((Node *) column->arg))
+		if (field == NULL || !counts((Node *) field->arg))
 			continue;
-		if (first != NULL && equal(first, column->arg))
+		if (first != NULL && equal(first, field->arg))
 			return true;
-		first = (const Node *) column->arg;
+		first = (const Node *) field->arg;
 	}
 	return false;
 }
@@ -448,15 +457,15 @@ may_pay(Node *source)
 		   contain_volatile_functions(source);
 }
 
-/* The plan of the subselect that this column is a field of; NULL: it is of none. */
+/* The plan of the subselect that this entry is a field of; NULL: it is of none. */
 static const Plan *
-subselect_of(const TargetEntry *column, const Plan *plan, const PlannedStmt *statement)
+subselect_of(const Node *entry, const Plan *plan, const PlannedStmt *statement)
 {
-	const FieldSelect *field = (const FieldSelect *) column->expr;
+	const FieldSelect *field = field_of(entry);
 	const SubPlan *sub = NULL;
 	ListCell *lc;
 
-	if (field == NULL || !IsA(field, FieldSelect))
+	if (field == NULL)
 		return NULL;
 	if (IsA(field->arg, SubPlan))
 		sub = (const SubPlan *) field->arg;
@@ -500,12 +509,12 @@ plan_may_pay(const Plan *plan)
 
 /* ((SELECT pay())).* is a subselect for each column. */
 static bool
-subselect_repeats(const Plan *plan, const PlannedStmt *statement)
+subselect_repeats(const List *entries, const Plan *plan, const PlannedStmt *statement)
 {
 	const Plan *first = NULL;
 	ListCell *lc;
 
-	foreach (lc, plan->targetlist)
+	foreach (lc, entries)
 	{
 		const Plan *source = subselect_of(lfirst(lc), plan, statement);
 
@@ -518,11 +527,36 @@ subselect_repeats(const Plan *plan, const PlannedStmt *statement)
 	return false;
 }
 
+/* Where the entries stand that are looked at. */
+typedef struct PlaceOfRows
+{
+	const Plan *plan;
+	const PlannedStmt *statement;
+} PlaceOfRows;
+
+static bool
+entries_repeat(const List *entries, const PlaceOfRows *at)
+{
+	return source_repeats(entries, may_pay) || subselect_repeats(entries, at->plan, at->statement);
+}
+
+/* ROW((pay()).*) */
+static bool
+row_repeats(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return (IsA(node, RowExpr) && entries_repeat(((RowExpr *) node)->args, context)) ||
+		   expression_tree_walker(node, row_repeats, context);
+}
+
 static bool
 plan_repeats(Plan *plan, const PlannedStmt *statement)
 {
+	PlaceOfRows at = {plan, statement};
+
 	return plan != NULL &&
-		   (source_repeats(plan->targetlist, may_pay) || subselect_repeats(plan, statement) ||
+		   (entries_repeat(plan->targetlist, &at) || row_repeats((Node *) plan->targetlist, &at) ||
 			plan_repeats(plan->lefttree, statement) || plan_repeats(plan->righttree, statement) ||
 			plans_repeat(inner_plans(plan), statement));
 }
