@@ -120,7 +120,7 @@ my @paid = ('old-process', 'old-submit', grep { $_ ne 'p1' && !PgwCrew::rolls_ba
 is(join(' ', sort grep { $kept{$_} > 1 } keys %kept), '', 'no id is charged twice');
 my %owed = map { $_ => 1 } @paid;
 is(join(' ', sort grep { !$owed{$_} } keys %kept), '', 'none is charged that its caller has rolled back, or nobody knows');
-is(join(' ', sort grep { !$kept{$_} } @paid), '', scalar(@paid) . ' ids are charged');
+is(join(' ', map { my $told = $crew->{told}{$_}; $told ? "$_ (told $told->{status} at $told->{port})" : $_ } sort grep { !$kept{$_} } @paid), '', scalar(@paid) . ' ids are charged');
 
 # ---------------------------------------------------------------- a copy
 
