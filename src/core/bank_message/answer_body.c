@@ -65,6 +65,28 @@ pgw_answer_body_part(const PgwAnswerBody *whole, const PgwJson *part, PgwAnswerB
 	pgw_json_members(&body->value, &body->members);
 }
 
+/* The place of one name or number within a value; false: there is none. */
+static bool
+follow_step(const PgwAnswerBody *body, const PgwPointer *pointer, int i, PgwJson *v)
+{
+	const char *step = pointer->steps[i];
+	size_t len = strlen(step);
+	PgwJson inner;
+
+	if (pgw_json_type(v) == PGW_JSON_OBJECT)
+	{
+		if (!(i == 0 ? pgw_json_find(&body->members, step, &inner)
+					 : pgw_json_member(v, step, &inner)))
+			return false;
+	}
+	else if (pgw_json_type(v) != PGW_JSON_ARRAY || len < 1 || len > 6 ||
+			 strspn(step, "0123456789") != len || (len > 1 && step[0] == '0') ||
+			 !pgw_json_element(v, (size_t) strtoul(step, NULL, 10), &inner))
+		return false;
+	*v = inner;
+	return true;
+}
+
 bool
 pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer, PgwJson *v)
 {
@@ -77,29 +99,48 @@ pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer, Pgw
 	*v = body->value;
 	for (int i = 0; i < pointer->nsteps; i++)
 	{
-		const char *step = pointer->steps[i];
-		PgwJson inner;
-
-		if (pgw_json_type(v) == PGW_JSON_OBJECT)
-		{
-			if (!(i == 0 ? pgw_json_find(&body->members, step, &inner)
-						 : pgw_json_member(v, step, &inner)))
-				return false;
-		}
-		else if (pgw_json_type(v) == PGW_JSON_ARRAY)
-		{
-			size_t len = strlen(step);
-
-			if (len < 1 || len > 6 || strspn(step, "0123456789") != len ||
-				(len > 1 && step[0] == '0') ||
-				!pgw_json_element(v, (size_t) strtoul(step, NULL, 10), &inner))
-				return false;
-		}
-		else
+		if (!follow_step(body, pointer, i, v))
 			return false;
-		*v = inner;
 	}
 	return pgw_json_type(v) != PGW_JSON_NONE;
+}
+
+/* Has it no places, and says something all the same? */
+static bool
+says_something_else(const PgwJson *v, const char *step)
+{
+	PgwJson first;
+	const char *at = NULL;
+
+	switch (pgw_json_type(v))
+	{
+		case PGW_JSON_NUMBER:
+			return true;
+		case PGW_JSON_BOOLEAN:
+			return pgw_json_is_true(v);
+		case PGW_JSON_STRING:
+			return v->len > 2;
+		case PGW_JSON_ARRAY:
+			return step[strspn(step, "0123456789")] != '\0' &&
+				   pgw_json_next_element(v, &at, &first);
+		default:
+			return false;
+	}
+}
+
+bool
+pgw_answer_body_is_cut_off(const PgwAnswerBody *body, const PgwPointer *pointer)
+{
+	PgwJson v = body->value;
+
+	if (pointer->header != 0)
+		return false;
+	for (int i = 0; i < pointer->nsteps; i++)
+	{
+		if (!follow_step(body, pointer, i, &v))
+			return says_something_else(&v, pointer->steps[i]);
+	}
+	return false;
 }
 
 /* Digits that stand for a number are its text, too, however many: an id of 25 digits is one. */

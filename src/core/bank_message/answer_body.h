@@ -47,6 +47,13 @@ extern bool pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *
 								   PgwJson *v);
 
 /*
+ * There is no such place, and not because nothing is there: in front of its end stands something
+ * that has no places, such as the text "4990" where an object with "value" is looked for.  What
+ * banks write instead of an empty object (null, false, "" and []) is nothing.
+ */
+extern bool pgw_answer_body_is_cut_off(const PgwAnswerBody *body, const PgwPointer *pointer);
+
+/*
  * A text value, whole numbers included, as a string that is fit to be kept; false, and empty:
  * another value, with control characters, or too long for size, unless it may be cut.
  */

@@ -97,8 +97,9 @@ holds(const PgwCondition *cond, const PgwQuestion *q, const PgwAnswerBody *doc)
 	PgwJson v;
 	bool there = pgw_answer_body_follow(doc, &cond->pointer, &v);
 
+	/* that a place is not there is not said by what leaves no room for it */
 	if (cond->exists_test)
-		return there == cond->exists;
+		return there == cond->exists && !pgw_answer_body_is_cut_off(doc, &cond->pointer);
 	return there && pgw_answer_is_one_of(cond->values, cond->nvalues, q, &v);
 }
 
@@ -121,7 +122,7 @@ can_be_told(const PgwCondition *cond, const PgwQuestion *q, const PgwAnswerBody 
 	PgwJson v;
 
 	if (cond->exists_test)
-		return true;
+		return !pgw_answer_body_is_cut_off(body, &cond->pointer);
 	if (!pgw_answer_body_follow(body, &cond->pointer, &v))
 		return false;
 	for (int i = 0; i < cond->nvalues; i++)

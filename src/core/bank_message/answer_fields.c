@@ -18,6 +18,13 @@
 
 /* ---- fields ---- */
 
+/* Of a total the first part stands for all. */
+static const PgwPointer *
+place_of(const PgwFieldSource *source)
+{
+	return source->kind == PGW_SOURCE_TOTAL ? source->parts : &source->from;
+}
+
 static bool
 is_there(const PgwAnswerBody *body, const PgwPointer *place, PgwJson *v)
 {
@@ -70,8 +77,7 @@ pgw_answer_field(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswe
 			*v = json_of(source->constant);
 			return source;
 		}
-		/* of a total the first part stands for all: if it is not there, there is none */
-		if (is_there(body, source->kind == PGW_SOURCE_TOTAL ? source->parts : &source->from, v))
+		if (is_there(body, place_of(source), v))
 			return source;
 		if (source->nwhen > 0)
 			return NULL;
@@ -115,6 +121,31 @@ pgw_answer_field_is_unforeseen(const PgwAnswerSpec *spec, const PgwQuestion *q,
 			return false;
 	}
 	return f->nsources > 0;
+}
+
+bool
+pgw_answer_field_is_cut_off(const PgwAnswerSpec *spec, const PgwQuestion *q,
+							const PgwAnswerBody *body, PgwAnswerField field)
+{
+	const PgwField *f = &spec->fields[field];
+	bool cut_off = false;
+
+	for (int i = 0; i < f->nsources; i++)
+	{
+		const PgwFieldSource *source = &f->sources[i];
+		PgwJson v;
+
+		if (source->kind == PGW_SOURCE_TEST || source->kind == PGW_SOURCE_CONSTANT ||
+			!can_be_asked(source, body) ||
+			!pgw_answer_conditions_hold(source->when, source->nwhen, q, body))
+			continue;
+		if (is_there(body, place_of(source), &v))
+			return false;
+		cut_off |= pgw_answer_body_is_cut_off(body, place_of(source));
+		if (source->nwhen > 0)
+			break;
+	}
+	return cut_off;
 }
 
 bool
@@ -204,8 +235,10 @@ goes_on(bool has_more, const PgwPointer *more, const PgwAnswerBody *body)
 	int64_t number;
 	char text[1];
 
-	if (!has_more || !is_there(body, more, &v) || PGW_MUTATED(MORE_PAGES))
+	if (!has_more || PGW_MUTATED(MORE_PAGES))
 		return false;
+	if (!is_there(body, more, &v))
+		return pgw_answer_body_is_cut_off(body, more);
 	switch (pgw_json_type(&v))
 	{
 		case PGW_JSON_BOOLEAN:

@@ -22,6 +22,13 @@ extern const PgwFieldSource *pgw_answer_field(const PgwAnswerSpec *spec, const P
 extern bool pgw_answer_field_is_unforeseen(const PgwAnswerSpec *spec, const PgwQuestion *q,
 										   const PgwAnswerBody *body, PgwAnswerField field);
 
+/*
+ * Something else stands where the field's place would have to be (pgw_answer_body_is_cut_off()):
+ * the bank says something of it, and nobody can read what.
+ */
+extern bool pgw_answer_field_is_cut_off(const PgwAnswerSpec *spec, const PgwQuestion *q,
+										const PgwAnswerBody *body, PgwAnswerField field);
+
 /* Does anything stand at one of the field's places, null included? */
 extern bool pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion *q,
 									const PgwAnswerBody *body, PgwAnswerField field);

@@ -85,6 +85,8 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 		return true;
 	if (pgw_answer_field(spec, q, doc, PGW_FIELD_REFERENCE, &v))
 		return pgw_answer_body_text(&v, text, sizeof(text), false) && is_ours(q, text);
+	if (pgw_answer_field_is_cut_off(spec, q, doc, PGW_FIELD_REFERENCE))
+		return false;
 	/* a selection by it has looked at it */
 	if (!is_lookup(q->op) || !shows_something(outcome) || spec->select.by_our_reference)
 		return true;
@@ -131,10 +133,12 @@ lacks_its_id(const PgwConnector *c, const PgwQuestion *q, const PgwAnswer *a)
 static void
 take_mode(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc, PgwAnswer *a)
 {
-	bool live;
-	bool test;
+	bool live = false;
+	bool test = false;
 
-	if (PGW_MUTATED(ANSWER_MODE) || !pgw_answer_says_mode(spec, q, doc, &live, &test))
+	if (PGW_MUTATED(ANSWER_MODE) ||
+		(!pgw_answer_says_mode(spec, q, doc, &live, &test) &&
+		 !pgw_answer_field_is_cut_off(spec, q, doc, PGW_FIELD_LIVEMODE)))
 		return;
 	a->charge_state_unreadable |= !live && !test;
 	a->other_mode = q->livemode ? test : live;
@@ -212,7 +216,8 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 	source = pgw_answer_field(spec, q, doc, field, &v);
 	if (source == NULL)
 	{
-		a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, field);
+		a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, field) ||
+									  pgw_answer_field_is_cut_off(spec, q, doc, field);
 		return -1;
 	}
 	if (source->kind == PGW_SOURCE_SUM)
@@ -241,7 +246,10 @@ take_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody
 	PgwJson v;
 
 	if (pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) == NULL)
+	{
+		a->amount_unreadable |= pgw_answer_field_is_cut_off(spec, q, doc, PGW_FIELD_AMOUNT);
 		return;
+	}
 	if (below_zero != NULL && pgw_json_type(&v) == PGW_JSON_NUMBER && v.text[0] == '-')
 	{
 		*below_zero = true;
@@ -264,7 +272,11 @@ take_currency(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBo
 	bool good;
 
 	if (pgw_answer_field(spec, q, doc, PGW_FIELD_CURRENCY, &v) == NULL)
+	{
+		if (pgw_answer_field_is_cut_off(spec, q, doc, PGW_FIELD_CURRENCY))
+			a->currency_unreadable = a->amount_unreadable = true;
 		return;
+	}
 	good = pgw_json_type(&v) == PGW_JSON_STRING &&
 		   pgw_answer_body_text(&v, text, sizeof(text), false) && strlen(text) == 3;
 	for (int i = 0; good && i < 3; i++)
@@ -292,7 +304,8 @@ pgw_answer_own_amount(const PgwConnector *c, const PgwAnswerSpec *spec, const Pg
 		take_amount(spec, q, doc, pgw_connector_exponent(c, a->currency, currency->exponent),
 					currency->exponent, below_zero, a);
 	else
-		a->amount_unreadable |= pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) != NULL;
+		a->amount_unreadable |= pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) != NULL ||
+								pgw_answer_field_is_cut_off(spec, q, doc, PGW_FIELD_AMOUNT);
 }
 
 /* How its amounts are written follows from the currency that it names, else from the asked one. */
@@ -325,7 +338,8 @@ take_amounts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion
 	a->currency_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_CURRENCY);
 	a->amount_unreadable |=
 		pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_AMOUNT) || a->currency_unreadable;
-	a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_VOIDED);
+	a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_VOIDED) ||
+								  pgw_answer_field_is_cut_off(spec, q, doc, PGW_FIELD_VOIDED);
 }
 
 /* ---- texts and error codes ---- */
