@@ -19,6 +19,7 @@
 #include "attempt/operation_id.h"
 #include "bank_call/call.h"
 #include "core/base/mutant.h"
+#include "core/payment/compensation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
 #include "exchange/log_rate.h"
 #include "store/bank_references.h"
@@ -117,6 +118,15 @@ can_undo(const PgwBank *bank, const PgwAttempt *attempt, const PgwCapabilities *
 		   pgw_unknown_outcome_undo(pgw_connector_capabilities(bank->connector)) != PGW_NOPS;
 }
 
+/* What was taken, and not as asked for, is given back by an amount. */
+static bool
+only_refund(const PgwCapabilities *caps, const PgwAnswer *answer)
+{
+	PgwToGiveBack what = {.captured = true, .amount_in_doubt = true, .part = answer->refunded > 0};
+
+	return pgw_compensation_operation(caps, &what) == PGW_OP_REFUND;
+}
+
 bool
 pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 {
@@ -130,6 +140,7 @@ pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
 	in->can_lookup = caps.lookup;
 	in->can_cancel = caps.can_cancel;
+	in->only_refund = only_refund(&caps, &call->answer);
 	in->can_undo = can_undo(call->bank, attempt, &caps);
 	in->approved_before = pgw_charge_id_is_missing(attempt);
 	in->lacks_reference = attempt->bank_reference == NULL &&

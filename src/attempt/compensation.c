@@ -96,7 +96,9 @@ choose_operation(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_i
 
 	if (shown != NULL)
 	{
-		attempt->approved_amount = pgw_shown_left(shown, &what.captured);
+		int64 asked = pgw_shown_other_currency(attempt->currency, shown) ? 0 : attempt->amount;
+
+		attempt->approved_amount = pgw_shown_left(shown, asked, &what.captured);
 		attempt->approved_currency = shown->currency[0] != '\0' ? pstrdup(shown->currency) : NULL;
 	}
 	op = pgw_compensation_operation(caps, &what);

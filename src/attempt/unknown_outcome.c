@@ -595,6 +595,10 @@ late_approval(PgwCall *call, PgwAttempt *attempt)
 	}
 	else if (in.lacks_reference && !in.can_cancel)
 		pgw_charge_late_review(PGW_APPROVAL_INCOMPLETE, "approval_without_reference", &d);
+	else if (in.only_refund &&
+			 pgw_shown_left_unreadable(
+				 a, pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE))
+		pgw_charge_late_review("outcome_unknown", "answer_not_understood", &d);
 	else
 	{
 		pgw_compensation_begin(PGW_FAILED, &d);

@@ -113,7 +113,7 @@ of_another_currency(void **state)
 			!answered.has_amount || answered.amount_unreadable || answered.charge_state_unreadable)
 			fail_msg("case %zu: %lld, captured %lld", i, (long long) answered.amount,
 					 (long long) answered.captured);
-		params.amount = pgw_shown_left(&answered, &captured);
+		params.amount = pgw_shown_left(&answered, 0, &captured);
 		params.iso_exponent = pgw_currency_find(answered.currency)->exponent;
 		pgw_rendered_init(&request);
 		assert_true(pgw_connector_render(connector, PGW_OP_REFUND, &params, &request, &err));

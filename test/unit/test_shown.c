@@ -412,7 +412,7 @@ left(void **unused)
 		PgwAnswer a = standing(&rows[i].s);
 		bool captured = rows[i].asked_captured;
 
-		if (pgw_shown_left(&a, &captured) != rows[i].amount || captured != rows[i].captured)
+		if (pgw_shown_left(&a, 0, &captured) != rows[i].amount || captured != rows[i].captured)
 			fail_msg("row %zu", i);
 	}
 }

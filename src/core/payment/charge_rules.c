@@ -22,6 +22,7 @@
  *       not the charge's.
  *     - An approval that does not name the charge, where its void, refund or capture will have
  *       to, is not a whole answer: looked up, else cancelled by our reference, else reviewed.
+ *     - What was not asked for is given back by an amount only where that can be read.
  *     - Every event stands on an edge of state_machine.c (the unit test checks each).
  *     - A payments row is decided upon here only when the worker is its writer: a submitted
  *       payment with the row's lock held.
@@ -315,6 +316,12 @@ shows_undone(const PgwAnswer *a)
 		   !PGW_MUTATED(UNDONE_SHOWN);
 }
 
+static bool
+is_captured(const PgwChargeInput *in)
+{
+	return pgw_charge_operation(in->capture, in->submitted) == PGW_OP_CHARGE;
+}
+
 static void
 answered_yes(const PgwChargeInput *in, PgwDecision *d)
 {
@@ -324,6 +331,9 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 		unknown(in, d, "outcome_unknown", "answer_not_understood");
 	else if (in->being_undone && shows_undone(in->answer))
 		failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find(PGW_ACTION_REQUIRED));
+	else if (how == PGW_SHOWN_OTHERWISE && in->only_refund &&
+			 pgw_shown_left_unreadable(in->answer, is_captured(in)))
+		unknown(in, d, "outcome_unknown", "answer_not_understood");
 	else if (in->being_undone)
 		approved_after_all(in, d);
 	else if (in->lacks_reference && (how == PGW_SHOWN_AS_ASKED || !in->can_cancel) &&

@@ -61,6 +61,8 @@ typedef struct PgwChargeInput
 	/* by our reference, for a charge whose id at the bank is not known */
 	bool can_lookup;
 	bool can_cancel;
+	/* nothing undoes it but a refund, which has to name an amount */
+	bool only_refund;
 	/* what waits for the card holder can be undone: PGW_UNKNOWN_OUTCOME_UNDO */
 	bool can_undo;
 	/* a cancellation's yes does not count yet: pgw_capabilities_cancel_counts() */

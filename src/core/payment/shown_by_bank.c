@@ -274,11 +274,27 @@ pgw_shown_end(const PgwAnswer *a, int64_t captured)
 }
 
 int64_t
-pgw_shown_left(const PgwAnswer *a, bool *captured)
+pgw_shown_left(const PgwAnswer *a, int64_t asked, bool *captured)
 {
+	int64_t held = a->has_amount && !a->amount_unreadable ? a->amount : 0;
+	int64_t taken = a->amount_unreadable || held > 0 ? held : asked;
+
 	if (a->captured >= 0)
 		*captured = a->captured > 0;
 	if (a->captured > 0 && a->captured > a->refunded && !a->voided)
 		return a->captured - (a->refunded > 0 ? a->refunded : 0);
-	return a->has_amount && !a->amount_unreadable ? a->amount : 0;
+	/* how much was taken it does not say: all of it, of which some is back */
+	if (a->captured < 0 && *captured && a->refunded > 0 && a->refunded < taken && !a->voided)
+		return taken - a->refunded;
+	return held;
+}
+
+bool
+pgw_shown_left_unreadable(const PgwAnswer *a, bool captured)
+{
+	if (a->voided || a->captured == 0 || (a->captured < 0 && !captured))
+		return false;
+	if (a->currency_unreadable || (a->captured < 0 && a->amount_unreadable))
+		return true;
+	return a->charge_state_unreadable && (a->captured < 0 || a->refunded < 0);
 }

@@ -110,8 +110,14 @@ extern PgwShownEnd pgw_shown_end(const PgwAnswer *a, int64_t captured);
 /*
  * The amount that is left to give back of a charge, 0 when the answer does not say it. *captured:
  * on entry whether the charge was asked for as a captured one; set to what the answer shows, where
- * it shows that.
+ * it shows that.  asked: for how much, 0: of another currency than the answer's.
  */
-extern int64_t pgw_shown_left(const PgwAnswer *a, bool *captured);
+extern int64_t pgw_shown_left(const PgwAnswer *a, int64_t asked, bool *captured);
+
+/*
+ * What is left of it the answer says, and nobody can read: a refund, which names an amount, would
+ * give back too much, or leave a part that nobody looks for.  captured: it was asked for so.
+ */
+extern bool pgw_shown_left_unreadable(const PgwAnswer *a, bool captured);
 
 #endif
