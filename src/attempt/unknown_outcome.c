@@ -512,7 +512,9 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	if (call->withdrawn && d.state == PGW_FAILED)
 	{
 		/* nothing of it is the bank's fault, but where an earlier try of it was */
-		if (!call->awaited)
+		if (call->submitted)
+			d.error = pgw_error_find("request_expired");
+		else if (!call->awaited)
 			d.error = pgw_error_find("worker_busy");
 		d.reason = "withdrawn";
 	}

@@ -90,6 +90,7 @@ record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
 	attempt->next_step_at = 0;
 	attempt->requests_sent++;
 	attempt->own_request.asked_at = pgw_now();
+	step->call->expires_at = attempt->expires_at;
 	if (attempt->own_request.key_used_at == 0)
 		attempt->own_request.key_used_at = step->call->said_at;
 	pgw_step_charge_record_intent(attempt, false, switched_from, step->call->op);

@@ -90,6 +90,8 @@ typedef struct PgwCall
 	bool has_permit;    /* permit is to be reported */
 	PgwBreakerPermit permit;
 	TimestampTz deadline; /* of the caller's wait; 0: none, or nobody waits */
+	/* a submitted charge: it must not leave from then on, as nobody wants it any more; 0: no end */
+	TimestampTz expires_at;
 	/* a request that goes to another bank than was chosen for it; "" otherwise */
 	char switched_from[64];
 	/* the bank is left alone just now: recorded as failed, nothing is sent */

@@ -14,7 +14,8 @@
  *       waits above have no bound.
  *     - Nobody is charged for a caller that has gone: a caller's slot is bound right before its
  *       request is handed to HTTP.  Who left before has withdrawn, and the attempt becomes Failed;
- *       who leaves after that leaves a payment that names it, or rolls back.
+ *       who leaves after that leaves a payment that names it, or rolls back.  Nor for one who has
+ *       submitted it to be sent by a time that has passed.
  *     - Cards: wiped from the rendered body as soon as libcurl has its copy.
  */
 #include "postgres.h"
@@ -202,6 +203,14 @@ send_call(PgwCall *call)
 					  pgw_log_more(more)));
 }
 
+/* It may have waited for a standby beyond the time until which it was to be sent. */
+static bool
+expired(const PgwCall *call)
+{
+	return call->expires_at != 0 && call->expires_at <= pgw_now() &&
+		   !PGW_MUTATED(EXPIRED_AT_INTENT);
+}
+
 /*
  * Does anybody want it to be sent?  The caller's slot is bound by that, so the answer stays true.
  * A caller on the waiters' list was bound when it came there: if it leaves from here on, its
@@ -212,6 +221,8 @@ still_wanted(const PgwCall *call)
 {
 	if (call->slot >= 0)
 		return pgw_exchange_bind(call->slot);
+	if (expired(call))
+		return false;
 	return !call->awaited || pgw_waiters_until(&call->transaction_id, pgw_now()) ||
 		   PGW_MUTATED(GONE_BEFORE_SEND);
 }

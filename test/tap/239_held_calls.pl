@@ -120,6 +120,21 @@ part($node, 'a key that is forgotten meanwhile', sub {
 	move_clock($node, 0);
 });
 
+part($node, 'a charge that expires meanwhile', sub {
+	standby('nobody');
+	my $submit = payment_sql('expired', bank => 'with_keys', token => 'sale_expired', expires_at => sql("SELECT now() + interval '10 min'")) =~ s/process_payment/submit_payment/r;
+	sql("SET synchronous_commit = local; $submit");
+	ok(wait_until(sub { waits() }, 30), 'the intent of a submitted payment waits for the standby');
+	move_clock($node, 600);
+	my $standby = standby_comes();
+	ok(comes_to($node, 'expired', 'Failed'), 'when that is there, it has expired: it has failed');
+	is(charge_of('sale_expired'), undef, '... and does not leave');
+	is(sql("SELECT status, error_code FROM pgw.find_payment('expired')"), 'failed|request_expired', '... as who has submitted it is told');
+	is(events($node, 'expired'), 'TransactionStarted,BankProcessingStarted,BankProcessingFailed,TransactionFailed', '... by these events');
+	ok(standby_goes($standby), 'all is well again');
+	move_clock($node, 0);
+});
+
 part($node, 'sent late, by a worker that ended', sub {
 	my $caller = PgwSession->new($node);
 	$caller->run('BEGIN; SET LOCAL synchronous_commit = local');

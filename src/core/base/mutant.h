@@ -42,6 +42,8 @@ typedef enum PgwMutant
 	ASKED_BY_ANOTHER,
 	/* a repetition leaves though its key has been forgotten since its intent was written */
 	KEY_AT_INTENT,
+	/* ... or a submitted charge though it has expired since then */
+	EXPIRED_AT_INTENT,
 	RESEND_GUARD,   /* connections are reused at a bank without idempotency keys */
 	REPLAY_NOW,     /* a replay says another time than the first request */
 	KEY_REUSE,      /* a replay takes a new key */
