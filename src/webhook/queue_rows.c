@@ -271,6 +271,29 @@ pgw_queue_rows_record(dlist_head *results, TimestampTz now)
 	pgw_statements_end();
 }
 
+/*
+ * Where somebody has taken out by hand what the others of its payment wait for, nothing of theirs
+ * ends, and so none of them is moved up.  Those that are first in their line now are due.
+ */
+void
+pgw_queue_rows_move_up(TimestampTz now, int most)
+{
+	Oid types[] = {TIMESTAMPTZOID, INT4OID};
+	Datum values[] = {TimestampTzGetDatum(now), Int32GetDatum(most)};
+
+	pgw_statements_begin();
+	if (SPI_execute_with_args(
+			"UPDATE pgw.webhook_queue q SET status = 'waiting', next_attempt_at = $1"
+			" FROM (SELECT l.delivery FROM pgw.webhook_queue l WHERE l.delivery = ANY (ARRAY("
+			"  SELECT min(o.delivery) FROM pgw.webhook_queue o"
+			"  WHERE o.status IN ('waiting', 'behind') GROUP BY o.endpoint, o.payment_id"
+			"  HAVING bool_and(o.status = 'behind') LIMIT $2))"
+			"  AND l.status = 'behind' FOR UPDATE SKIP LOCKED) f WHERE q.delivery = f.delivery",
+			2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "rows of pgw.webhook_queue could not be moved up");
+	pgw_statements_end();
+}
+
 /* Who has it locked may be about to enable, disable, move or delete it; or has just done so. */
 static bool
 lock_endpoint(const PgwWebhookEndpoint *e)

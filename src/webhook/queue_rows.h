@@ -62,6 +62,9 @@ extern bool pgw_queue_rows_endpoint(const PgwWebhookEndpoint *e, TimestampTz now
 /* Why nothing can be signed for it; NULL: it can. */
 extern void pgw_queue_rows_secret(const char *endpoint, const char *fault);
 
+/* What nothing stands before any more, by somebody's hand, is due; so many at most. */
+extern void pgw_queue_rows_move_up(TimestampTz now, int most);
+
 /* Old rows go, and those of endpoints that are deleted; how many, at most so many. */
 extern uint64 pgw_queue_rows_forget(TimestampTz before, int most);
 

@@ -76,6 +76,8 @@
 #define IDLE_MS 1000
 #define FORGET_MS (60 * 60 * 1000)
 #define FORGET_MOST 1000
+#define MOVE_UP_MS (5 * 60 * 1000)
+#define MOVE_UP_MOST 1000
 #define MOST_IN_FLIGHT 512
 #define ANSWER_MAX 16384
 #define CONNECT_MS 5000
@@ -99,6 +101,7 @@ typedef struct Sender
 	TimestampTz next_secrets;
 	TimestampTz next_tell; /* of secrets that cannot sign */
 	TimestampTz next_forget;
+	TimestampTz next_move_up;
 	TimestampTz not_before; /* a transaction has failed */
 } Sender;
 
@@ -399,6 +402,12 @@ forget(void *arg)
 }
 
 static void
+move_up(void *arg)
+{
+	pgw_queue_rows_move_up(pgw_now(), MOVE_UP_MOST);
+}
+
+static void
 write_secret_fault(void *arg)
 {
 	PgwWebhookEndpoint *e = arg;
@@ -458,6 +467,11 @@ housekeeping(TimestampTz now)
 		sender.next_forget = TimestampTzPlusMilliseconds(now, FORGET_MS);
 		if (committed(pgw_batch_transaction(forget, &n, false, NULL), now) && n == FORGET_MOST)
 			sender.next_forget = TimestampTzPlusMilliseconds(now, RETRY_MS);
+	}
+	if (pgw_is_due(sender.next_move_up, now, MOVE_UP_MS))
+	{
+		sender.next_move_up = TimestampTzPlusMilliseconds(now, MOVE_UP_MS);
+		(void) committed(pgw_batch_transaction(move_up, NULL, false, NULL), now);
 	}
 	pgw_alerts_flush(now);
 }

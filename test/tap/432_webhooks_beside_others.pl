@@ -51,6 +51,21 @@ part($node, 'a message that somebody holds', sub {
 	move_clock($node, 0);
 });
 
+part($node, 'a message that somebody takes out', sub {
+	my $each = receiver_start();
+	receiver_mode($each, 500);
+	sql(endpoint_sql('each', $each, event_types => undef));
+	my $of = "endpoint = 'each' AND payload ~ 'taken out'";
+	pay('taken out');
+	ok(wait_until(sub { sql("SELECT string_agg(status, ',' ORDER BY delivery) FROM pgw.webhook_queue WHERE $of AND (status = 'behind' OR attempts > 0)") eq 'waiting' . ',behind' x 5 }, 60), 'five messages wait behind one that is not taken');
+	sql("DELETE FROM pgw.webhook_queue WHERE $of AND status = 'waiting'");
+	receiver_mode($each, 'ok');
+	ok(wait_until(sub { move_clock($node, 600); sql("SELECT count(*) FROM pgw.webhook_queue WHERE $of AND status = 'delivered'") eq '5' }, 60), 'without it they are sent');
+	is(join(',', map { $_->{document}{data}{step} } grep { $_->{mode} eq 'ok' } received($each)), '2,3,4,5,6', 'in their order');
+	sql("DELETE FROM pgw.webhook_endpoints WHERE endpoint = 'each'");
+	move_clock($node, 0);
+});
+
 part($node, 'an endpoint that somebody holds', sub {
 	my $gone = receiver_start();
 	sql(endpoint_sql('gone', $gone));
