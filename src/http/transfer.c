@@ -544,6 +544,8 @@ early_error(const Transfer *transfer, CURLcode code, bool begun)
 	switch (code)
 	{
 		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* what has come is no HTTP, or of a version that nobody has asked for */
+			return begun ? "no answer of HTTP" : "unsupported URL";
 		case CURLE_URL_MALFORMAT:
 		case CURLE_LOGIN_DENIED: /* a user name in the URL */
 			return "unsupported URL";

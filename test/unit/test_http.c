@@ -154,6 +154,17 @@ serve_close(Server *server, int fd, int number)
 	read_request(server, fd);
 }
 
+/* As a server of HTTP/2 begins that was told of no other version. */
+static void
+serve_no_http(Server *server, int fd, int number)
+{
+	static const char settings[] = "\0\0\6\4\0\0\0\0\0\0\3\0\0\0\144";
+
+	(void) number;
+	read_request(server, fd);
+	(void) send(fd, settings, sizeof(settings) - 1, MSG_NOSIGNAL);
+}
+
 static void
 serve_silence(Server *server, int fd, int number)
 {
@@ -592,6 +603,18 @@ test_half_headers(void **state)
 	assert_int_not_equal(done.result, PGW_HTTP_NEVER_SENT);
 	assert_int_equal(done.body->len, 0);
 	pgw_http_release(done.handle);
+}
+
+/* The URL is not to blame for it. */
+static void
+test_no_http(void **state)
+{
+	Server *server = start_server(serve_no_http);
+	PgwHttpRequest req = request_to("http", server->port);
+
+	(void) state;
+	expect(&req, PGW_HTTP_MAYBE_SENT, 0, "no answer of HTTP");
+	assert_int_equal(server->requests, 1);
 }
 
 static void
@@ -1207,6 +1230,7 @@ main(void)
 		cmocka_unit_test(test_refused_input),
 		cmocka_unit_test(test_close_before_answer),
 		cmocka_unit_test(test_half_headers),
+		cmocka_unit_test(test_no_http),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_descriptor),
 		cmocka_unit_test(test_waits_for_descriptor),
