@@ -2826,6 +2826,10 @@ $$
 DECLARE
 	g record;
 BEGIN
+	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = $1) THEN
+		RAISE EXCEPTION 'role does not exist' USING ERRCODE = 'undefined_object',
+			HINT = 'PUBLIC cannot be given access: name a role.';
+	END IF;
 	FOR g IN SELECT a.object, a.privilege || coalesce(' (' || quote_ident(a.column_name) || ')', '') AS privilege,
 			bool_or(a.level IN (SELECT r.level FROM pgw.access_grants r WHERE r.role = $1)) AS due
 		FROM pgw.access_grid() a GROUP BY a.object, a.column_name, a.privilege LOOP
@@ -3413,7 +3417,9 @@ DECLARE
 	known jsonb := '{}';
 BEGIN
 	faults := concat_ws(', ',
-		CASE WHEN $1 IS NULL OR cardinality($1) = 0 OR array_position($1, NULL) IS NOT NULL THEN
+		CASE WHEN array_ndims($1) > 1 THEN
+			'{"field": "servers", "code": "invalid_format", "message": "must be an array of one dimension"}'
+		WHEN $1 IS NULL OR cardinality($1) = 0 OR array_position($1, NULL) IS NOT NULL THEN
 			'{"field": "servers", "code": "required", "message": "must be names of foreign servers"}' END,
 		CASE WHEN EXISTS (SELECT FROM unnest($1) n GROUP BY n HAVING count(*) > 1) THEN
 			'{"field": "servers", "code": "conflicting_fields", "message": "must not name a server twice"}' END,
@@ -3472,7 +3478,7 @@ BEGIN
 		EXECUTE format('DROP FOREIGN TABLE %s', v.name);
 	END LOOP;
 	EXECUTE 'DELETE FROM pgw_all.shards WHERE NOT server = ANY ($1)' USING $1;
-	FOREACH s IN ARRAY $2 LOOP
+	FOREACH s IN ARRAY coalesce($2, '{}') LOOP
 		EXECUTE format('GRANT USAGE ON SCHEMA pgw_all TO %I', s);
 		EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA pgw_all TO %I', s);
 	END LOOP;

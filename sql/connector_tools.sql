@@ -80,5 +80,17 @@ SELECT * FROM pgw.render_request('tooled', 'lookup_charge', '{"original_ref": ""
 SELECT * FROM pgw.render_request(NULL, NULL, NULL);
 SELECT * FROM pgw.render_request('bank', 'charge', '[1]');
 \echo :SQLSTATE
+-- a document has an end, and what is wrong with it is told up to a point: all of it was memory without end
+SELECT * FROM pgw.render_request('bank', 'charge', jsonb_build_object('a', repeat('x', 32768)));
+SELECT pgw.judge_answer('json', 'charge', 200, body => repeat(' ', 1048577), headers => repeat('x', 1048577));
+DO $$
+DECLARE
+	faults text;
+BEGIN
+	PERFORM pgw.render_request('bank', 'charge', (SELECT jsonb_object_agg('k' || i, 1) FROM generate_series(1, 1000) i));
+EXCEPTION WHEN SQLSTATE 'PW400' THEN
+	GET STACKED DIAGNOSTICS faults = PG_EXCEPTION_DETAIL;
+	RAISE NOTICE '% of 1000 are told', json_array_length(faults::json);
+END $$;
 DELETE FROM pgw.banks WHERE name = 'tooled';
 DELETE FROM pgw.connectors WHERE name = 'tooled';

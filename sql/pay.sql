@@ -192,3 +192,19 @@ SET LOCAL enable_bitmapscan = off;
 SELECT pg_temp.reads('SELECT status FROM pgw.my_payments WHERE reference = ''o-1'' AND merchant = ''default''');
 SELECT pg_temp.reads('SELECT error_code FROM pgw.my_payments WHERE reference = ''o-1''');
 ROLLBACK;
+
+-- a function of one's own that claims more than is true: in a parallel plan there is no latest state to be read
+CREATE FUNCTION claims_to_be_safe(read text) RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$
+DECLARE
+	r text;
+BEGIN
+	EXECUTE read INTO r;
+	RETURN r;
+END $$;
+SELECT count(set_config(name, 'on', false)) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT claims_to_be_safe('SELECT status FROM pgw.find_payment(''none'')');
+SELECT claims_to_be_safe('SELECT count(*) FROM pgw.check_consistency()');
+SELECT claims_to_be_safe('SELECT count(*) FROM pgw.read_metrics()');
+SELECT claims_to_be_safe('SELECT length(pgw.dashboard())');
+SELECT count(set_config(name, 'off', false)) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+DROP FUNCTION claims_to_be_safe;

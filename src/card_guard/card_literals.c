@@ -31,6 +31,7 @@
 #include "catalog/pg_type.h"
 #include "commands/prepare.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/planner.h"
@@ -62,6 +63,8 @@ static ProcessUtility_hook_type previous_utility = NULL;
 static const char *const card_fields[] = {"card_number", "card_cvv", "card_holder", "token"};
 
 #define TOKEN_FIELD 3
+#define SEARCH_STEP (1024 * 1024)
+#define SEARCH_OVERLAP 8192
 
 /* The arguments of one call that hold card data; NULL: not given. */
 typedef struct CardArgs
@@ -496,6 +499,34 @@ check_execute(const ExecuteStmt *stmt, const char *text)
 		pgw_cards_refuse_literal(faults);
 }
 
+/*
+ * The same as pgw_text_may_have_card_number(), of a text that may be as long as a statement, and in
+ * steps between which it can be cancelled.  They overlap by more than a number takes in the worst
+ * disguise, and neither begins nor ends within a word, or a part of an id could look like a number.
+ */
+static bool
+may_have_card_number(const char *text, size_t len)
+{
+	size_t from = 0;
+
+	while (len - from > SEARCH_STEP + SEARCH_OVERLAP)
+	{
+		size_t to = from + SEARCH_STEP + SEARCH_OVERLAP;
+		size_t next = from + SEARCH_STEP;
+
+		CHECK_FOR_INTERRUPTS();
+		while (to > next + SEARCH_OVERLAP / 2 && text[to - 1] != ' ' && text[to - 1] != '\n')
+			to--;
+		if (pgw_text_may_have_card_number(text + from, to - from))
+			return true;
+		while (next > from + SEARCH_STEP / 2 && text[next - 1] != ' ' && text[next - 1] != '\n')
+			next--;
+		from = next;
+	}
+	CHECK_FOR_INTERRUPTS();
+	return pgw_text_may_have_card_number(text + from, len - from);
+}
+
 /* One statement of a text that may hold several. */
 static void
 check_text(const PlannedStmt *pstmt, const char *text)
@@ -505,8 +536,8 @@ check_text(const PlannedStmt *pstmt, const char *text)
 
 	if (pstmt->stmt_len > 0 && (size_t) pstmt->stmt_len < len)
 		len = pstmt->stmt_len;
-	if (pgw_find_call(text + start, len) != NULL &&
-		pgw_text_may_have_card_number(text + start, len) && !PGW_MUTATED(CARD_LITERAL))
+	if (pgw_find_call(text + start, len) != NULL && may_have_card_number(text + start, len) &&
+		!PGW_MUTATED(CARD_LITERAL))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, card_fields[0], "card_literal", NULL));
 }
 

@@ -39,6 +39,7 @@
 
 #define NOT_SHOWN "(not shown by pgw: it may hold card data)"
 #define HEAD_SIZE 64
+#define MAX_SEARCHED (4 * 1024 * 1024) /* a longer text counts as one with a number */
 
 static emit_log_hook_type previous_hook = NULL;
 
@@ -102,7 +103,9 @@ mentions(const char *text)
 static bool
 holds_number(const char *text)
 {
-	return text != NULL && pgw_text_may_have_card_number(text, strlen(text));
+	size_t len = text != NULL ? strlen(text) : 0;
+
+	return len > MAX_SEARCHED || (len > 0 && pgw_text_may_have_card_number(text, len));
 }
 
 static bool

@@ -320,6 +320,7 @@ pgw_dashboard_1_0(PG_FUNCTION_ARGS)
 	text *result;
 
 	pgw_health_require(GetUserId(), "monitor");
+	PreventCommandIfParallelMode("pgw.dashboard()"); /* no latest snapshot can be had there */
 	read_range(fcinfo, page);
 	if (!livemode_left_out)
 		set_argument(page, PGW_PAGE_LIVEMODE, livemode);

@@ -211,6 +211,8 @@ pgw_check_consistency_1_0(PG_FUNCTION_ARGS)
 	int rc;
 
 	pgw_require(GetUserId(), "auditor", NULL);
+	PreventCommandIfParallelMode(
+		"pgw.check_consistency()"); /* no latest snapshot can be had there */
 	store = pgw_result_set(fcinfo, &desc);
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)

@@ -19,7 +19,6 @@
 #include "core/bank_message/key_refused.h"
 #include "core/bank_message/list_pages.h"
 #include "core/base/money.h"
-#include "core/card/card_text.h"
 #include "operator_api/tool_arguments.h"
 #include "sql_function/arguments.h"
 #include "sql_function/check_access.h"
@@ -27,6 +26,8 @@
 #include "sql_function/require_version.h"
 
 PG_FUNCTION_INFO_V1(pgw_judge_answer_1_0);
+
+#define MAX_DOCUMENT_BYTES (1024 * 1024) /* more of an answer is not read from a bank either */
 
 /* What the call says. */
 typedef struct Given
@@ -102,10 +103,12 @@ read_currency(FunctionCallInfo fcinfo, Given *given, char **faults)
 	given->question.iso_exponent = currency->exponent;
 }
 
-static bool
-holds_number(const char *text)
+_Noreturn static void
+refuse(const char *faults)
 {
-	return text != NULL && pgw_card_in_json(NULL, text, strlen(text)) != PGW_FOUND_NOTHING;
+	pgw_raise_invalid(
+		"the answer cannot be judged", pgw_json_array_of(faults),
+		"Correct the arguments that DETAIL names. pgw.judge_answer(connector, operation, status, headers, body) takes an answer as the bank gives it; it stores and sends nothing.");
 }
 
 static void
@@ -121,8 +124,11 @@ read_given(FunctionCallInfo fcinfo, Given *given)
 	memset(given, 0, sizeof(*given));
 	given->answer.body = pgw_arg_text(fcinfo, "body");
 	given->answer.len = given->answer.body != NULL ? strlen(given->answer.body) : 0;
-	if (holds_number(given->answer.body) || holds_number(headers) || holds_number(connector))
-		pgw_tool_hide_statement();
+	pgw_tool_document("body", given->answer.body, MAX_DOCUMENT_BYTES, &faults);
+	pgw_tool_document("headers", headers, MAX_DOCUMENT_BYTES, &faults);
+	pgw_tool_document("connector", connector, MAX_DOCUMENT_BYTES, &faults);
+	if (faults != NULL)
+		refuse(faults);
 	given->connector = pgw_tool_connector(connector, &faults);
 	op = pgw_tool_operation(given->connector, operation, &faults);
 	given->answer.status = read_status(fcinfo, &faults);
@@ -138,9 +144,7 @@ read_given(FunctionCallInfo fcinfo, Given *given)
 						   given->question.original_ref == NULL &&
 						   given->question.bank_reference == NULL;
 	if (faults != NULL)
-		pgw_raise_invalid(
-			"the answer cannot be judged", pgw_json_array_of(faults),
-			"Correct the arguments that DETAIL names. pgw.judge_answer(connector, operation, status, headers, body) takes an answer as the bank gives it; it stores and sends nothing.");
+		refuse(faults);
 	given->question.op = (PgwBankOp) op;
 }
 

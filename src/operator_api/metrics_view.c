@@ -201,6 +201,7 @@ pgw_read_metrics_1_0(PG_FUNCTION_ARGS)
 	int nest_level = pgw_health_bound_waits();
 
 	pgw_health_require(GetUserId(), "monitor");
+	PreventCommandIfParallelMode("pgw.read_metrics()"); /* no latest snapshot can be had there */
 	sheet.store = pgw_result_set(fcinfo, &sheet.desc);
 	pgw_metrics_each(put, &sheet);
 	pgw_metrics_each_webhook(put, &sheet);

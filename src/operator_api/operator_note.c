@@ -33,7 +33,7 @@ pgw_note_faults(char *before, const char *note, int max_chars)
 	if (pgw_has_control(note, "\t\r\n"))
 		faults = pgw_arg_fault(faults, "note", "control_characters",
 							   "must not contain control characters but tabs and line ends");
-	if (pgw_text_has_card_number(note, strlen(note)))
+	if (strlen(note) <= PGW_MAX_SEARCHED_BYTES && pgw_text_has_card_number(note, strlen(note)))
 		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field",
 							   "must not contain a card number");
 	return faults;

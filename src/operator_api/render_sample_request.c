@@ -30,6 +30,9 @@
 PG_FUNCTION_INFO_V1(pgw_render_request_1_0);
 
 #define MAX_NESTING 32
+#define MAX_ARGUMENTS_BYTES 32768 /* the longest token, customer and bank_fields are 17,152 */
+#define MAX_UNKNOWN 20            /* names that are told at once */
+
 typedef enum ArgumentKind
 {
 	ARGUMENT_TEXT,
@@ -77,6 +80,7 @@ typedef struct Values
 {
 	char *values[lengthof(arguments)]; /* as texts; NULL: none */
 	bool given[lengthof(arguments)];
+	int unknown;
 } Values;
 
 static int
@@ -153,6 +157,8 @@ read_member(const PgwJson *name_json, const PgwJson *v, Values *values, char **f
 	const char *fault;
 	int64_t number;
 
+	if (i < 0 && ++values->unknown > MAX_UNKNOWN)
+		return;
 	if (i < 0)
 	{
 		bool card = pgw_text_has_card_number(name, strlen(name));
@@ -401,8 +407,9 @@ pgw_render_request_1_0(PG_FUNCTION_ARGS)
 	pgw_config_refresh(false);
 	given = pgw_arg_json(fcinfo, "arguments");
 	pgw_remains_copy(given); /* a card's and a customer's data may stand there */
-	if (given != NULL && pgw_card_in_json(NULL, given, strlen(given)) != PGW_FOUND_NOTHING)
-		pgw_tool_hide_statement();
+	pgw_tool_document("arguments", given, MAX_ARGUMENTS_BYTES, &faults);
+	if (faults != NULL)
+		refuse(faults);
 	bank = pgw_tool_bank(pgw_arg_text(fcinfo, "bank"), &faults);
 	op = pgw_tool_operation(bank != NULL ? bank->connector : NULL,
 							pgw_arg_text(fcinfo, "operation"), &faults);

@@ -124,10 +124,17 @@ pgw_tool_bank(const char *name, char **faults)
 }
 
 void
-pgw_tool_hide_statement(void)
+pgw_tool_document(const char *field, const char *text, size_t max, char **faults)
 {
+	bool fits = text == NULL || strlen(text) <= max;
+
+	if (text == NULL || (fits && pgw_card_in_json(NULL, text, strlen(text)) == PGW_FOUND_NOTHING))
+		return;
+	if (!fits)
+		*faults =
+			pgw_arg_fault(*faults, field, "too_long", psprintf("must be at most %zu bytes", max));
 	pgw_log_redaction_watch();
 	if (debug_query_string != NULL &&
-		pgw_text_has_card_number(debug_query_string, strlen(debug_query_string)))
+		(!fits || pgw_text_has_card_number(debug_query_string, strlen(debug_query_string))))
 		pgstat_report_activity(STATE_RUNNING, "(not shown by pgw: it may hold card data)");
 }

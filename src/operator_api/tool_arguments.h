@@ -23,9 +23,10 @@ extern PgwBank *pgw_tool_bank(const char *name, char **faults);
 extern int pgw_tool_operation(const PgwConnector *connector, const char *operation, char **faults);
 
 /*
- * What the caller handed in holds what looks like a card number: no line of the log shows it from
- * here on, nor pg_stat_activity the statement in which it stood.
+ * A document that the caller handed in (NULL: he did not).  Where it holds what looks like a card
+ * number, no line of the log shows it from here on, nor pg_stat_activity the statement in which it
+ * stood.  What is longer than max bytes is a fault, of which card data is not looked for.
  */
-extern void pgw_tool_hide_statement(void);
+extern void pgw_tool_document(const char *field, const char *text, size_t max, char **faults);
 
 #endif

@@ -78,15 +78,23 @@ typedef bool (*RowFunction)(const Row *row, void *arg);
 static void
 each_row(Oid relid, RowFunction function, void *arg)
 {
-	Relation rel = table_open(relid, NoLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	Snapshot now = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = pgw_table_beginscan(rel, now);
-	AttrNumber columns[4] = {pgw_relation_column(rel, "slot"), pgw_relation_column(rel, "shard"),
-							 pgw_relation_column(rel, "state"),
-							 pgw_relation_column(rel, "database")};
+	Relation rel;
+	TupleTableSlot *slot;
+	Snapshot now;
+	TableScanDesc scan;
+	AttrNumber columns[4];
 	bool more = true;
 
+	/* as if each function that comes here did it: no latest snapshot can be had there */
+	PreventCommandIfParallelMode("a function of pgw");
+	rel = table_open(relid, NoLock);
+	slot = table_slot_create(rel, NULL);
+	now = RegisterSnapshot(GetLatestSnapshot());
+	scan = pgw_table_beginscan(rel, now);
+	columns[0] = pgw_relation_column(rel, "slot");
+	columns[1] = pgw_relation_column(rel, "shard");
+	columns[2] = pgw_relation_column(rel, "state");
+	columns[3] = pgw_relation_column(rel, "database");
 	while (more && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool isnull; /* none of the first three can be */

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(98);
+SELECT plan(101);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -28,6 +28,7 @@ CREATE ROLE tap_acme;
 CREATE ROLE tap_auditor;
 CREATE ROLE tap_operator;
 INSERT INTO pgw.merchants (merchant, name) VALUES ('acme', 'Acme');
+SELECT throws_ok(format('SELECT pgw.apply_access(%s)', o), '42704', 'role does not exist', 'no privilege is given to nobody: ' || o) FROM unnest('{NULL::oid,0,4294967295}'::text[]) o;
 SELECT lives_ok($$SELECT pgw.grant_access('tap_client', 'client')$$, 'grant client');
 SELECT lives_ok($$SELECT pgw.grant_access('tap_acme', 'client', 'acme')$$, 'grant client for one merchant');
 SELECT lives_ok($$SELECT pgw.grant_access('tap_auditor', 'auditor')$$, 'grant auditor');

@@ -54,6 +54,8 @@ part($node, 'in the statement', sub {
 	leaves_nothing($node, 'no client of pgw', 'PW400', 'half', "SELECT $LITERAL_CALL");
 	leaves_nothing($node, 'no grant on a table', 'PW400', 'payer', "SELECT $LITERAL_CALL FROM secret");
 	leaves_nothing($node, 'within a DO block', 'PW400', 'payer', "DO \$\$ BEGIN PERFORM $LITERAL_CALL; END \$\$");
+	leaves_nothing($node, "in a long text, $_ bytes from its beginning", 'PW400', 'payer', 'DO $$ BEGIN /*' . ' filler' x ($_ / 7) . "*/ PERFORM $LITERAL_CALL; " . 'PERFORM 1; ' x 1e5 . 'END $$')
+	  for 1e3, 1024 * 1024 - 200, 1024 * 1024 + 8000, 2.5e6;
 	leaves_nothing($node, 'prepared', 'PW400', 'payer', "PREPARE p AS SELECT $LITERAL_CALL");
 	leaves_nothing($node, 'EXECUTE of what was prepared', 'PW400', 'payer', "PREPARE p(text, text, text) AS SELECT pgw.process_payment('literal', 100, 'EUR', card_number => \$1, card_expiry_month => 12,
 		card_expiry_year => 2039, card_cvv => \$2, card_holder => \$3); EXECUTE p('$CARD', '$CVV', '$HOLDER')");

@@ -35,8 +35,9 @@ my $views = sub { return $report->("SELECT server, shard, at_home, problem IS NO
 
 part($a, 'one of them', sub {
 	$refused->("SELECT * FROM pgw.global_views($_->[0])", qr/PW400.*$_->[1].*HINT/s, "arguments: $_->[0]")
-	  for [ 'NULL', 'servers' ], [ "'{}'", 'servers' ], [ "'{a,NULL}'", 'servers' ], [ "'{a,a}'", 'twice' ], [ "'{c}'", 'c: no server' ], [ "'{a}', '{nobody}'", 'nobody: no such role' ];
+	  for [ 'NULL', 'servers' ], [ "'{}'", 'servers' ], [ "'{a,NULL}'", 'servers' ], [ "'{{a},{b}}'", 'one dimension' ], [ "'{a,a}'", 'twice' ], [ "'{c}'", 'c: no server' ], [ "'{a}', '{nobody}'", 'nobody: no such role' ];
 	$refused->("SELECT * FROM pgw.global_views('{a}')", qr/42501/, 'it is for the owner of pgw', extra_params => [ '-U', 'stranger' ]);
+	is($report->("SELECT server FROM pgw.global_views('{a}', NULL)"), 'a', 'readers are NULL: none');
 	is($views->('{a}'), 'a|a|{[0,512)}|f', 'views over one');
 	is($report->('SELECT invariant, details FROM pgw_all.broken_invariants'), 'slots_nowhere_at_home|{"slots": "{[512,1024)}"}', 'the slots of the one that is missing are nobody\'s');
 	is($report->("SELECT count(*) FROM pgw.global_payment('$id{b}')"), 0, 'nor is its payment there');

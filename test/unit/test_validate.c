@@ -111,7 +111,7 @@ check_at(const PgwPaymentArgs *r, const char *want, int line)
 static const char *
 repeat(const char *piece, int n)
 {
-	static char buf[20000];
+	static char buf[70000];
 
 	buf[0] = '\0';
 	for (int i = 0; i < n; i++)
@@ -242,6 +242,9 @@ ids_and_names(void **unused)
 	TOKEN(r.reference = "\x01",
 		  F("reference", "control_characters", "must not contain control characters"));
 	TOKEN(r.reference = "4111-1111 1111-1111", ALIKE("reference"));
+	/* what is kept nowhere is not searched: it may be a gigabyte */
+	TOKEN(r.reference = repeat(CARD " ", 65536 / 17 + 1),
+		  F("reference", "too_long", "must be at most 255 characters"));
 }
 
 static void
@@ -303,6 +306,8 @@ tokens(void **unused)
 									 "give exactly one of token and card_number; both are given"));
 	TOKEN(r.token = "", F("token", "required", "must not be empty"));
 	TOKEN(r.token = repeat("x", 513), F("token", "too_long", "must be at most 512 bytes"));
+	TOKEN(r.token = repeat(CARD, 65536 / 16 + 1),
+		  F("token", "too_long", "must be at most 512 bytes"));
 	/* meant as an object: never taken for a token, which is stored */
 	TOKEN(r.token = "{\"n\": \"" CARD "\", \"a\": 1}", "");
 	TOKEN(r.token = "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "");

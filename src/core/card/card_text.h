@@ -15,6 +15,11 @@
 #include "core/card/token_object.h"
 
 #define PGW_SOUGHT_WORDS (1 + 2 * PGW_SECRET_VALUES + 2 + PGW_TOKEN_WORDS)
+/*
+ * What is refused for its length is kept nowhere: one that is longer than this need not be looked
+ * through for a second fault.  A gigabyte would take minutes.
+ */
+#define PGW_MAX_SEARCHED_BYTES 65536
 #define PGW_NO_STRANGERS "" /* a last4 that no number has: none counts by its look */
 
 /*

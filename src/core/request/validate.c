@@ -109,7 +109,8 @@ pgw_check_text(PgwChecker *c, const char *field, PgwTextKind kind, const char *v
 		pgw_check_fault(c, field, "too_long", too_long);
 	if (pgw_has_control(value, ""))
 		pgw_check_fault(c, field, "control_characters", "must not contain control characters");
-	card_fault(c, field, pgw_stated_in_text(&c->stated, &c->sought, field, kind, value));
+	if (strlen(value) <= PGW_MAX_SEARCHED_BYTES)
+		card_fault(c, field, pgw_stated_in_text(&c->stated, &c->sought, field, kind, value));
 }
 
 /*

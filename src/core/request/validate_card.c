@@ -127,7 +127,8 @@ pgw_check_token(PgwChecker *c)
 		pgw_check_fault(
 			c, "token", "invalid_format",
 			"must have no quotation mark or backslash: it is JSON that is no object, or encoded once more; give an object as it is");
-	if (is_bare_card_number(token) || pgw_check_has_card(c, token))
+	if (strlen(token) <= PGW_MAX_SEARCHED_BYTES &&
+		(is_bare_card_number(token) || pgw_check_has_card(c, token)))
 		pgw_check_fault(c, "token", "card_number_in_stored_field",
 						c->args->is_submit || c->args->request > 0
 							? "a card number is not a token; use process_payment"
