@@ -144,6 +144,8 @@ replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 	 * of it is the whole truth
 	 */
 	step->call->in_doubt = !step->resend_allowed;
+	if (step->resend_allowed && !PGW_MUTATED(EXPIRED_RESENT))
+		step->call->expires_at = attempt->expires_at;
 	pgw_charge_replay(&d);
 	attempt->requests_sent++;
 	attempt->own_request.asked_at = pgw_now();
@@ -387,6 +389,18 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 }
 
 /*
+ * A charge that may not be there yet is not to come: its caller has rolled back, or has submitted
+ * it to be sent by a time that has passed.
+ */
+static bool
+is_unwanted(const PgwAttempt *attempt)
+{
+	return (attempt->expires_at != 0 && attempt->expires_at <= pgw_now() &&
+			!PGW_MUTATED(EXPIRED_RESENT)) ||
+		   pgw_caller_rolled_back(attempt);
+}
+
+/*
  * The bank does not know it, and would by now: a caller that may still want it gets the same
  * request again.
  */
@@ -400,7 +414,7 @@ replay_instead(const PgwCall *call, const PgwAttempt *attempt, const PgwDecision
 	get_facts(attempt, true, false, &facts);
 	return pgw_unknown_outcome_can_replay(pgw_connector_capabilities(call->bank->connector),
 										  &facts) &&
-		   !pgw_caller_rolled_back(attempt);
+		   !is_unwanted(attempt);
 }
 
 /* A look-up that shows something else would do so again; the key would not. */
@@ -417,8 +431,8 @@ replay_tells(const PgwCall *call, const PgwAttempt *attempt)
 
 /*
  * Nothing found, where that counts only a long time from now (a search that may lag behind for an
- * hour): the key tells at once, and while it is remembered it charges nothing twice.  But a caller
- * that has rolled back wants no charge that may not be there yet.
+ * hour): the key tells at once, and while it is remembered it charges nothing twice; unless nobody
+ * wants a charge that may not be there yet.
  */
 static bool
 tells_much_later(const PgwCall *call, const PgwAttempt *attempt)
@@ -429,7 +443,7 @@ tells_much_later(const PgwCall *call, const PgwAttempt *attempt)
 	return !pgw_capabilities_not_found_counts(
 			   pgw_connector_capabilities(call->bank->connector),
 			   pgw_schedule_age_s(pgw_step_asked_at(&attempt->own_request)) + MUCH_LATER_S) &&
-		   !pgw_caller_rolled_back(attempt);
+		   !is_unwanted(attempt);
 }
 
 static void

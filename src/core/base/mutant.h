@@ -44,6 +44,8 @@ typedef enum PgwMutant
 	KEY_AT_INTENT,
 	/* ... or a submitted charge though it has expired since then */
 	EXPIRED_AT_INTENT,
+	/* ... or once more, as a look-up has not found it, though it has expired since it was sent */
+	EXPIRED_RESENT,
 	RESEND_GUARD,   /* connections are reused at a bank without idempotency keys */
 	REPLAY_NOW,     /* a replay says another time than the first request */
 	KEY_REUSE,      /* a replay takes a new key */
