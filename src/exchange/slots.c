@@ -188,14 +188,22 @@ pgw_slots_release_taken(int entry)
 	}
 }
 
+static PgwSlotAnswer
+error_answer(const char *error_code)
+{
+	PgwSlotAnswer answer = {.kind = PGW_ANSWER_ERROR};
+
+	strlcpy(answer.error_code, error_code, sizeof(answer.error_code));
+	return answer;
+}
+
 void
 pgw_slots_fail_requested(int entry, const char *error_code, uint64 last)
 {
-	PgwSlotAnswer answer = {.kind = PGW_ANSWER_ERROR};
+	PgwSlotAnswer answer = error_answer(error_code);
 	int slot;
 
 	PGW_ASSERT_LOCKED_FOR_WRITING();
-	strlcpy(answer.error_code, error_code, sizeof(answer.error_code));
 	/* who came last is at the end */
 	while ((slot = pgw_shared->entries[entry].queue_head) != PGW_NO_SLOT &&
 		   pgw_shared->slots[slot].seq <= last)
@@ -208,10 +216,9 @@ pgw_slots_fail_requested(int entry, const char *error_code, uint64 last)
 void
 pgw_slots_fail(int entry, const char *error_code, bool taken)
 {
-	PgwSlotAnswer answer = {.kind = PGW_ANSWER_ERROR};
+	PgwSlotAnswer answer = error_answer(error_code);
 
 	pgw_slots_fail_requested(entry, error_code, PG_UINT64_MAX);
-	strlcpy(answer.error_code, error_code, sizeof(answer.error_code));
 	for (int i = 0; taken && i < pgw_max_waiting; i++)
 	{
 		if (pgw_shared->slots[i].state != PGW_SLOT_TAKEN || pgw_shared->slots[i].entry != entry)

@@ -4,12 +4,13 @@
 #   my $m = PgwMemory->new(number => qr/4242/, holder => qr/CARLA/);   # names of what is searched for
 #   $m->private($pid)        # "number in [heap]", once for each place; of the process alone
 #   $m->shared($pid)         # ... of the shared memory
-#   $m->core($file)          # ... of a core file
+#   $m->is_not_in_core($pid, $folder, $name)   # two tests, where there is gcore: a core file of that process is written there, and has nothing of it
 #   PgwMemory::readable($pid)
 package PgwMemory;
 
 use strict;
 use warnings;
+use Test::More;
 
 sub new { my ($class, %what) = @_; return bless {%what}, $class }
 
@@ -65,13 +66,28 @@ sub _process
 sub private { return _process(@_, 'p') }
 sub shared { return _process(@_, 's') }
 
-sub core
+sub _file
 {
 	my ($self, $file) = @_;
 	open my $f, '<:raw', $file or die "$file: $!";
 	local $/;
 	my $bytes = <$f>;
 	return $self->_search(\$bytes, 'the core file');
+}
+
+sub is_not_in_core
+{
+	my ($self, $pid, $folder, $name) = @_;
+	my $file = "$folder/core";
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+  SKIP: {
+		skip 'no gcore', 2 if system('gcore >/dev/null 2>&1') >> 8 == 127;
+		system("gcore -o '$file' $pid >/dev/null 2>&1") == 0 or die 'gcore failed';
+		cmp_ok(-s "$file.$pid", '>', 1_000_000, 'a core file of another process, meanwhile');
+		is_deeply([ $self->_file("$file.$pid") ], [], $name);
+		unlink "$file.$pid";
+	}
+	return;
 }
 
 1;

@@ -55,14 +55,7 @@ sub put
 
 part($node, 'asked for', sub {
 	my $worker = put();
-	my $core = $node->basedir . '/core';
-  SKIP: {
-		skip 'no gcore', 2 if system('gcore >/dev/null 2>&1') >> 8 == 127;
-		system("gcore -o '$core' $shared_view >/dev/null 2>&1") == 0 or die 'gcore failed';
-		cmp_ok(-s "$core.$shared_view", '>', 1_000_000, 'a core file of another process, meanwhile');
-		is_deeply([ $memory->core("$core.$shared_view") ], [], 'does not have it');
-		unlink "$core.$shared_view";
-	}
+	$memory->is_not_in_core($shared_view, $node->basedir, 'does not have it');
 	kill 'CONT', $worker;
 	ok(wait_until(\&asked, 60), 'the bank is asked for it');
 	ok(wait_until(sub { !lies_there() && !$memory->private($worker) }, 60), 'and neither shared memory nor the worker has it any more');
