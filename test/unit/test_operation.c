@@ -348,9 +348,12 @@ looked_up(void **unused)
 	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, true, NULL, false).next, PGW_OPERATION_REFUSED);
 	assert_int_equal(looked(PGW_OP_CAPTURE, -1, -1, false, NULL, true).next,
 					 PGW_OPERATION_FIND_OUT);
-	assert_true(looked(PGW_OP_CAPTURE, 0, 0, false, "authorization_expired", true).expired);
-	assert_int_equal(looked(PGW_OP_CAPTURE, 0, 0, false, "authorization_expired", true).next,
+	assert_true(looked(PGW_OP_CAPTURE, 40, 0, false, "authorization_expired", true).expired);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, "authorization_expired", true).next,
 					 PGW_OPERATION_REFUSED);
+	/* of before the earlier one: it does not show this one either */
+	assert_int_equal(looked(PGW_OP_CAPTURE, 39, 0, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
+	assert_true(looked(PGW_OP_CAPTURE, 39, 0, false, NULL, true).lookup_inconclusive);
 
 	/* a part, or more than that: pgw would record what the bank does not hold */
 	assert_int_equal(looked(PGW_OP_CAPTURE, 90, 0, false, NULL, true).next, PGW_OPERATION_STOP);

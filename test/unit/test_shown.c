@@ -167,7 +167,9 @@ operations(void **unused)
 		bool excess;
 	} rows[] = {
 		{PGW_OP_CAPTURE, {SILENT}, PGW_SHOWN_NOTHING, false},
-		{PGW_OP_CAPTURE, {-1, NULL, 0, -1, -1, false}, PGW_SHOWN_NOT_DONE, false},
+		/* less than is known: the look-up is of before that */
+		{PGW_OP_CAPTURE, {-1, NULL, 0, -1, -1, false}, PGW_SHOWN_NOTHING, false},
+		{PGW_OP_CAPTURE, {-1, NULL, 39, -1, 1, false}, PGW_SHOWN_NOTHING, false},
 		{PGW_OP_CAPTURE, {-1, NULL, 40, -1, -1, false}, PGW_SHOWN_NOT_DONE, false},
 		{PGW_OP_CAPTURE, {-1, NULL, 41, -1, -1, false}, PGW_SHOWN_PART, false},
 		{PGW_OP_CAPTURE, {-1, NULL, 139, -1, 1, false}, PGW_SHOWN_PART, false},
@@ -183,7 +185,9 @@ operations(void **unused)
 		{PGW_OP_VOID, {-1, NULL, 1, -1, 0, false}, PGW_SHOWN_IMPOSSIBLE, false},
 		{PGW_OP_VOID, {-1, NULL, 0, -1, -1, false}, PGW_SHOWN_NOTHING, false},
 		{PGW_OP_REFUND, {SILENT}, PGW_SHOWN_NOTHING, false},
-		{PGW_OP_REFUND, {-1, NULL, 500, 0, -1, false}, PGW_SHOWN_NOT_DONE, false},
+		{PGW_OP_REFUND, {-1, NULL, 500, 0, -1, false}, PGW_SHOWN_NOTHING, false},
+		{PGW_OP_REFUND, {-1, NULL, 500, 39, -1, false}, PGW_SHOWN_NOTHING, false},
+		{PGW_OP_REFUND, {-1, NULL, 500, 40, -1, false}, PGW_SHOWN_NOT_DONE, false},
 		{PGW_OP_REFUND, {-1, NULL, 500, 50, -1, false}, PGW_SHOWN_NOT_DONE, false},
 		{PGW_OP_REFUND, {-1, NULL, 500, 51, -1, false}, PGW_SHOWN_PART, false},
 		{PGW_OP_REFUND, {-1, NULL, 500, 139, -1, false}, PGW_SHOWN_PART, false},

@@ -76,6 +76,8 @@ capture_shown(const PgwAsked *asked, const PgwAnswer *a)
 {
 	int64_t done = a->captured - asked->before;
 
+	if (a->captured >= 0 && done < 0)
+		return PGW_SHOWN_NOTHING; /* less than is known: of before that, perhaps */
 	if (a->captured >= 0 && done == asked->amount)
 		return PGW_SHOWN_AS_ASKED;
 	if (a->captured >= 0 && done > asked->amount)
@@ -121,8 +123,8 @@ refund_shown(const PgwAsked *asked, const PgwAnswer *a)
 	/* the bank has carried it out as a void, or somebody else has voided the charge */
 	if (pgw_shown_undone_by_void(asked, a))
 		return PGW_SHOWN_AS_ASKED;
-	if (a->refunded < 0)
-		return PGW_SHOWN_NOTHING;
+	if (a->refunded < 0 || done < 0)
+		return PGW_SHOWN_NOTHING; /* not said; or less than is known, and so of before that */
 	if (done >= asked->others + asked->amount)
 		return PGW_SHOWN_AS_ASKED;
 	if (done >= asked->amount)
