@@ -204,6 +204,18 @@ take_total(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, const PgwFieldSo
 	return *result >= 0;
 }
 
+/* What banks write of what was not taken ("", "-", "n/a", "0,00") has no such digit. */
+static bool
+has_digits(const PgwJson *v)
+{
+	for (size_t i = 0; i < v->len; i++)
+	{
+		if (v->text[i] >= '1' && v->text[i] <= '9')
+			return true;
+	}
+	return false;
+}
+
 /* -1: not there, or not readable, which is told apart. */
 static int64_t
 take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
@@ -235,6 +247,8 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 	else if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
 		return n;
 	a->charge_state_unreadable = true;
+	a->captured_garbled |=
+		field == PGW_FIELD_CAPTURED && source->kind == PGW_SOURCE_PLACE && has_digits(&v);
 	return -1;
 }
 

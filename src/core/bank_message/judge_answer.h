@@ -46,6 +46,8 @@ typedef struct PgwAnswer
 	 * captured, refunded or voided stands there, and cannot be read: it is neither nothing nor all
 	 */
 	bool charge_state_unreadable;
+	/* ... captured, and by its digits it is not nothing: "49,90", -5, 5000.5 */
+	bool captured_garbled;
 	/* UNKNOWN: it is about another payment, or a look-up's does not say that it is about ours */
 	bool other_reference;
 	/*

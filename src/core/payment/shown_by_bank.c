@@ -211,8 +211,9 @@ pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 bool
 pgw_shown_money(const PgwAnswer *a)
 {
-	return a->captured > 0 && a->captured > a->refunded && !a->voided &&
-		   !PGW_MUTATED(BELIED_REFUSAL);
+	bool taken = a->captured > 0 ? a->captured > a->refunded : a->captured_garbled;
+
+	return taken && !a->voided && !PGW_MUTATED(BELIED_REFUSAL);
 }
 
 bool

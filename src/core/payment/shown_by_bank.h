@@ -77,7 +77,10 @@ extern bool pgw_shown_too_much(const PgwAsked *asked, const PgwAnswer *a);
  */
 extern bool pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a);
 
-/* The bank shows money that it has taken of the card and not given back, at least not all of it. */
+/*
+ * The bank shows money that it has taken of the card and not given back, at least not all of it; or
+ * that it has taken some, and nobody can read how much.
+ */
 extern bool pgw_shown_money(const PgwAnswer *a);
 
 /* Something stands there of what it has taken or given back that nobody can read. */
