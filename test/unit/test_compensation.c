@@ -834,7 +834,11 @@ bank_belies_itself(const PgwCompensationInput *in)
 			   (a->captured == 0 && a->has_voided);
 	if (in->op == PGW_OP_REFUND)
 		return in->amount > 0 && a->refunded >= 0 && a->refunded < in->amount && !a->voided;
-	return in->op == PGW_OP_VOID && a->has_voided && !a->voided;
+	if (in->op != PGW_OP_VOID || a->voided)
+		return false;
+	/* of what was taken since the authorization it is not a release */
+	return a->has_voided ||
+		   (a->captured > (in->captured ? in->charged : 0) && a->captured > a->refunded);
 }
 
 static bool

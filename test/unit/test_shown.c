@@ -358,8 +358,18 @@ belied(void **unused)
 		{PGW_OP_CAPTURE, {-1, NULL, 40, -1, -1, false}, true, false},
 		{PGW_OP_CAPTURE, {-1, NULL, 41, -1, -1, false}, true, true},
 		{PGW_OP_CAPTURE, {-1, NULL, 140, -1, -1, false}, false, true},
+		/* voided, and what was captured is not said: nothing of it, then */
+		{PGW_OP_CAPTURE, {-1, NULL, -1, -1, 1, false}, true, false},
+		{PGW_OP_CAPTURE, {-1, NULL, -1, -1, 0, false}, false, false},
+		{PGW_OP_CAPTURE, {-1, NULL, 100, -1, 1, false}, false, true},
 		{PGW_OP_VOID, {SILENT}, false, false},
 		{PGW_OP_VOID, {-1, NULL, 0, 0, 0, false}, true, false},
+		/* it was captured, and is held: none of it was released */
+		{PGW_OP_VOID, {100, NULL, 100, -1, -1, false}, true, false},
+		{PGW_OP_VOID, {100, NULL, 100, 60, -1, false}, true, false},
+		{PGW_OP_VOID, {100, NULL, 100, 100, -1, false}, false, false},
+		{PGW_OP_VOID, {100, NULL, 0, 0, -1, false}, false, false},
+		{PGW_OP_VOID, {100, NULL, 100, 0, 1, false}, false, true},
 		{PGW_OP_VOID, {-1, NULL, 0, 0, 1, false}, false, true},
 		{PGW_OP_REFUND, {SILENT}, false, false},
 		{PGW_OP_REFUND, {-1, NULL, 500, 40, 0, false}, true, false},

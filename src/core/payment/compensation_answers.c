@@ -252,7 +252,8 @@ static void
 answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
-	PgwAsked asked = {.op = in->operation, .amount = in->amount};
+	PgwAsked asked = {
+		.op = in->operation, .amount = in->amount, .taken = in->captured ? in->charged : 0};
 
 	switch (a->outcome)
 	{

@@ -188,11 +188,15 @@ pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 	switch (asked->op)
 	{
 		case PGW_OP_CAPTURE:
+			/* voided, and no rest of it can be meant */
+			if (a->captured < 0)
+				return a->voided && asked->before + asked->amount >= asked->charged;
 			/* its own amount, or that of all captures together; more than both is another's, too */
-			return a->captured >= 0 &&
-				   (a->captured < asked->amount || a->captured > asked->before + asked->amount);
+			return a->captured < asked->amount || a->captured > asked->before + asked->amount;
 		case PGW_OP_VOID:
-			return a->has_voided && !a->voided;
+			/* more is taken of it than is known: it was captured, and is held */
+			return !a->voided &&
+				   (a->has_voided || (a->captured > asked->taken && a->captured > a->refunded));
 		case PGW_OP_CANCEL:
 		case PGW_OP_REVERSE:
 			/* an authorization is to be voided, and what is captured given back, all of it */
