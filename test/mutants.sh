@@ -46,6 +46,7 @@ CARD_REPLAY:105_safeguards:late success
 KEY_REUSE:105_safeguards:replay
 KEY_AT_INTENT:239_held_calls:a key that is forgotten meanwhile
 EXPIRED_AT_INTENT:239_held_calls:a charge that expires meanwhile
+SENT_IN_PAUSE:239_held_calls:paused meanwhile
 EXPIRED_RESENT:181_expires_at:not found after it has expired
 ASKED_BY_ANOTHER:239_held_calls:sent late, by a worker that ended
 KEY_OF_ANOTHER:345_keys:operations that are not named

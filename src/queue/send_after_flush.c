@@ -10,6 +10,7 @@
  *       blindly again.
  *     - With a synchronous standby what moves money leaves only when its intent is there, too, and
  *       nothing leaves for a while after the standby was given up (fencing_delay.c).
+ *     - Nothing leaves while the worker is paused, whenever its intent was written.
  *     - A repetition leaves only while the bank remembers its key: asked here once more, since the
  *       waits above have no bound.
  *     - Nobody is charged for a caller that has gone: a caller's slot is bound right before its
@@ -42,6 +43,7 @@
 #include "queue/bank_answers.h"
 #include "queue/send_after_flush.h"
 #include "queue/try_banks.h"
+#include "restore/pause.h"
 #include "store/tables.h"
 #include "test_bank/test_wire.h"
 
@@ -292,7 +294,7 @@ pgw_calls_send(bool flush)
 	if (ProcDiePending)
 		InterruptPending = true;
 	CHECK_FOR_INTERRUPTS();
-	if (dlist_is_empty(&ready))
+	if (dlist_is_empty(&ready) || (!pgw_pause_works() && !PGW_MUTATED(SENT_IN_PAUSE)))
 		return;
 	pgw_fencing_look();
 	/* nor while there are settings to read: they may be those that take the standby away */

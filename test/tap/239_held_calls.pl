@@ -9,6 +9,7 @@ use PgwOperations;
 use PgwScriptedBank;
 use PgwSession;
 use PgwTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -83,6 +84,8 @@ sub standby
 	return wait_until(sub { sql('SHOW synchronous_standby_names') eq $name }, 20);
 }
 
+sub worker_mode { my ($mode) = @_; sql("ALTER SYSTEM SET pgw.worker_mode = '$mode'"); return $node->reload }
+
 # Now it is there.
 sub standby_comes
 {
@@ -133,6 +136,22 @@ part($node, 'a charge that expires meanwhile', sub {
 	is(events($node, 'expired'), 'TransactionStarted,BankProcessingStarted,BankProcessingFailed,TransactionFailed', '... by these events');
 	ok(standby_goes($standby), 'all is well again');
 	move_clock($node, 0);
+});
+
+part($node, 'paused meanwhile', sub {
+	standby('nobody');
+	sql('SET synchronous_commit = local; ' . payment_sql('paused', bank => 'with_keys', token => 'sale_paused') =~ s/process_payment/submit_payment/r);
+	ok(wait_until(sub { waits() }, 30), 'the intent of a submitted payment waits for the standby');
+	my $log = -s $node->logfile;
+	worker_mode('paused');
+	my $standby = standby_comes();
+	ok(wait_until(sub { slurp_file($node->logfile, $log) =~ /LOG:  pgw: worker paused for database/ }, 30), 'when that is there, the worker has been paused');
+	my $from = sql('SELECT clock_timestamp()');
+	ok(wait_until(sub { sql("SELECT clock_timestamp() - (details->>'last_turn_age_seconds')::float * interval '1 s' > '$from' FROM pgw.health() WHERE check_name = 'worker'") eq 't' }, 30), '... it goes on');
+	is(charge_of('sale_paused'), undef, '... and sends nothing');
+	worker_mode('on');
+	ok(comes_to($node, 'paused', 'Completed'), '... until that is over');
+	ok(standby_goes($standby), 'all is well again');
 });
 
 part($node, 'sent late, by a worker that ended', sub {

@@ -44,7 +44,9 @@ typedef enum PgwMutant
 	KEY_AT_INTENT,
 	/* ... or a submitted charge though it has expired since then */
 	EXPIRED_AT_INTENT,
-	/* ... or once more, as a look-up has not found it, though it has expired since it was sent */
+	/* ... or anything though the worker has been paused since then */
+	SENT_IN_PAUSE,
+	/* a charge that a look-up has not found is sent once more, though it has expired */
 	EXPIRED_RESENT,
 	RESEND_GUARD,   /* connections are reused at a bank without idempotency keys */
 	REPLAY_NOW,     /* a replay says another time than the first request */
