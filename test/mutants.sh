@@ -215,6 +215,7 @@ WEBHOOK_SLOT:432_webhooks_beside_others:few processes
 WEBHOOK_ROW_HELD:432_webhooks_beside_others:a message that somebody holds
 WEBHOOK_LONG_READ:432_webhooks_beside_others:a long look
 WEBHOOK_FORMER:433_webhooks_moved:gone from where it was
+TOLD_UNREPLICATED:266_seen_unreplicated:whole
 READ_UNREPLICATED:450_event_stream:a standby that is away
 SETTING_BESIDE:226_request_language:beside a setting
 PAID_BY_NOTHING:226_request_language:paid by nothing

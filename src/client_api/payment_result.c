@@ -16,10 +16,13 @@
 #include "utils/uuid.h"
 
 #include "base/json_writer.h"
+#include "client_api/bounded_call.h"
 #include "client_api/payment_result.h"
 #include "core/base/error_codes.h"
 #include "database/column_values.h"
+#include "exchange/unreplicated.h"
 #include "outcome/record_decision.h"
+#include "sql_function/raise_error.h"
 #include "store/tables.h"
 
 static void
@@ -233,12 +236,31 @@ fill(Row *row, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt 
 	put(row, "livemode", BoolGetDatum(p->livemode));
 }
 
+/*
+ * The payment's row is the caller's vote, and the standby that may be promoted gives back what has
+ * none there.  By the call that makes the payment nobody is told before its COMMIT, which waits for
+ * the standbys.
+ */
+static void
+require_replicated(PgwAudience audience)
+{
+	if (audience != PGW_AUDIENCE_REPLAY && audience != PGW_AUDIENCE_READ)
+		return;
+	if (!pgw_wait_until_replicated(pgw_bounded_call_deadline()))
+		pgw_raise(
+			"request_in_flight",
+			pgw_detail(NULL, "reason",
+					   "what is recorded may not be at the synchronous standby yet"),
+			"Ask again with the same client_request_id. See \"After a failover\" in docs/reliability.md.");
+}
+
 static HeapTuple
 build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op,
 	  PgwAudience audience)
 {
 	Row *row = new_row(desc);
 
+	require_replicated(audience);
 	fill(row, p, attempt, op, audience);
 	return heap_form_tuple(desc, row->values, row->nulls);
 }
@@ -287,6 +309,7 @@ pgw_result_put_request(Tuplestorestate *store, TupleDesc desc, int ordinal, cons
 {
 	Row *row = new_row(desc);
 
+	require_replicated(audience);
 	fill(row, p, attempt, NULL, audience);
 	put(row, "ordinal", Int32GetDatum(ordinal));
 	tuplestore_putvalues(store, desc, row->values, row->nulls);

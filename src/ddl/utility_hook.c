@@ -24,6 +24,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
@@ -53,6 +54,7 @@
 #include "exchange/config_generation.h"
 #include "exchange/exchange.h"
 #include "exchange/signal_ring.h"
+#include "exchange/unreplicated.h"
 #include "exchange/worker_entries.h"
 
 #define MAX_WISHES 16
@@ -436,7 +438,10 @@ run_and_tell(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	if (updates && !PGW_MUTATED(VERSION_REMEMBERED))
 		pgw_version_has_changed();
 	if (prepared)
+	{
+		pgw_unreplicated_note(XactLastRecEnd);
 		(void) pgw_exchange_rescan(MyDatabaseId);
+	}
 }
 
 /*

@@ -12,12 +12,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "core/pacing/fair_turns.h"
 #include "exchange/commit_signal.h"
 #include "exchange/signal_ring.h"
+#include "exchange/unreplicated.h"
 
 #define BATCH 64
 
@@ -97,7 +99,10 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			/* The rows are visible by now, so whoever is woken finds them. */
 			if (npending > 0)
+			{
+				pgw_unreplicated_note(XactLastCommitEnd);
 				signal_from(0, true);
+			}
 			forget();
 			break;
 		case XACT_EVENT_ABORT:

@@ -23,6 +23,7 @@
 #include "exchange/exchange_shmem.h"
 #include "exchange/fencing_delay.h"
 #include "exchange/slots_internal.h"
+#include "exchange/unreplicated.h"
 #include "exchange/worker_entries.h"
 
 int pgw_max_waiting = 512;
@@ -98,6 +99,7 @@ attach_control(void *area, bool created, LWLock *lock)
 	pg_atomic_init_u64(&pgw_shared->generation, 1);
 	pg_atomic_init_u32(&pgw_shared->changing, 0);
 	pgw_fencing_attach();
+	pgw_unreplicated_attach();
 	pg_atomic_init_u32(&pgw_shared->failing, 0);
 	SpinLockInit(&pgw_shared->lines_lock);
 	pgw_entries_init();

@@ -9,8 +9,8 @@
  *
  * pgw_lock (one LWLock) protects pgw_ask_first and every field of PgwShared, PgwWorkerEntry and
  * PgwSlotHeader except `generation`, `changing`, `failing`, `event_fence` and those of
- * fencing_delay.c, which are atomic. A slot's body is not locked: it belongs to the backend in
- * CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
+ * fencing_delay.c and unreplicated.c, which are atomic. A slot's body is not locked: it belongs to
+ * the backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
  *
  * Invariants (whenever the lock is free):
  *     - a FREE slot's body is all zero, and the slot is on the free list;
@@ -156,6 +156,8 @@ typedef struct PgwShared
 	/* which standbys are waited for, and when fewer were for the last time; 0: never */
 	pg_atomic_uint32 fence;
 	pg_atomic_uint64 unfenced_at;
+	/* up to where in the log commits may be seen that no standby has */
+	pg_atomic_uint64 unreplicated;
 	pg_atomic_uint32 failing; /* a bit for each PgwWriteKind of which an entry has failures */
 	TimestampTz created_at;   /* start, or restart after a crash */
 	int launcher_procno;      /* PGW_NO_PROC: none */

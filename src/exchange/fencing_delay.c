@@ -100,10 +100,16 @@ monotonic_ms(void)
 	return (uint64) INSTR_TIME_GET_MILLISEC(t);
 }
 
+static bool
+standbys_are_named(void)
+{
+	return SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
+}
+
 bool
 pgw_waits_for_standbys(void)
 {
-	return SyncRepRequested() && SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
+	return SyncRepRequested() && standbys_are_named();
 }
 
 static uint32
@@ -167,9 +173,15 @@ pgw_fencing_ms_left(void)
 XLogRecPtr
 pgw_replicated_up_to(void)
 {
+	return pgw_waits_for_standbys() ? pgw_at_standbys() : PG_UINT64_MAX;
+}
+
+XLogRecPtr
+pgw_at_standbys(void)
+{
 	XLogRecPtr lsn;
 
-	if (!pgw_waits_for_standbys())
+	if (max_wal_senders == 0 || !standbys_are_named())
 		return PG_UINT64_MAX;
 	LWLockAcquire(SyncRepLock, LW_SHARED);
 	lsn = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH];

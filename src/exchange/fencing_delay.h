@@ -32,4 +32,7 @@ extern long pgw_fencing_ms_left(void);
  */
 extern XLogRecPtr pgw_replicated_up_to(void);
 
+/* The same, also where this session's synchronous_commit lets its own commits not wait for them. */
+extern XLogRecPtr pgw_at_standbys(void);
+
 #endif

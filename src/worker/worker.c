@@ -45,6 +45,7 @@
 #include "exchange/fencing_delay.h"
 #include "exchange/log_rate.h"
 #include "exchange/taken_slots.h"
+#include "exchange/unreplicated.h"
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
 #include "exchange/worker_progress.h"
@@ -203,6 +204,7 @@ read_settings(void)
 		worker.config.read = worker.config.read_at_all = false;
 	}
 	pgw_fencing_look();
+	pgw_unreplicated_begin();
 }
 
 /* pgw_config_refresh() is cheap, but needs a transaction when it is not. */

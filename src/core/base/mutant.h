@@ -341,6 +341,7 @@ typedef enum PgwMutant
 	WEBHOOK_LONG_READ, /* a look at the events has the same time however often it was too short */
 	WEBHOOK_FORMER,    /* an answer counts, whatever has become of the endpoint meanwhile */
 	READ_UNREPLICATED, /* a cancelled wait for a standby hands the events out all the same */
+	TOLD_UNREPLICATED, /* a repeated call tells of a commit that no standby has */
 	SAID_ID_DROPPED,   /* an id that a notification names is none if it looks like anybody's card */
 	SAID_ID_KEPT       /* ... and is kept if it may be the card that was charged */
 } PgwMutant;
