@@ -142,6 +142,7 @@ pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 	in->can_cancel = caps.can_cancel;
 	in->only_refund = only_refund(&caps, &call->answer);
 	in->can_undo = can_undo(call->bank, attempt, &caps);
+	in->named = attempt->bank_reference != NULL;
 	in->approved_before = pgw_charge_id_is_missing(attempt);
 	in->lacks_reference = attempt->bank_reference == NULL &&
 						  (needs(call->bank, PGW_OP_CAPTURE) || needs(call->bank, PGW_OP_VOID) ||

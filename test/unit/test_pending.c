@@ -107,6 +107,40 @@ stays_pending(void **unused)
 	}
 }
 
+/*
+ * The bank has named the charge with a yes that could not be read, and does not find it later: it
+ * knew one.  What is being undone may be gone.
+ */
+static void
+named_and_not_found(void **unused)
+{
+	(void) unused;
+	for (int bits = 0; bits < 8; bits++)
+	{
+		bool named = (bits & 1) != 0;
+		bool undone = (bits & 2) != 0;
+		bool counts = (bits & 4) != 0;
+		PgwAnswer a = answer(PGW_OUT_NOT_FOUND);
+		PgwChargeInput in = {.kind = PGW_KIND_PAYMENT,
+							 .state = PGW_BANK_UNKNOWN,
+							 .op = PGW_OP_LOOKUP_CHARGE,
+							 .in_doubt = true,
+							 .not_found_counts = counts,
+							 .named = named,
+							 .being_undone = undone,
+							 .amount = 100,
+							 .currency = "EUR",
+							 .transport = PGW_TRANSPORT_ANSWERED,
+							 .answer = &a};
+		PgwDecision d;
+
+		pgw_charge_result(&in, &d);
+		assert_null(events_wrong(in.kind, in.state, &d));
+		if ((d.state == PGW_FAILED) != (counts && (!named || undone)))
+			fail_msg("named %d, undone %d, counts %d: %d", named, undone, counts, d.state);
+	}
+}
+
 /* Not even that is forgotten which weighs more. */
 static void
 weighs_less(void **unused)
@@ -172,6 +206,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(deadlines),
 		cmocka_unit_test(stays_pending),
+		cmocka_unit_test(named_and_not_found),
 		cmocka_unit_test(weighs_less),
 		cmocka_unit_test(language),
 	};

@@ -376,12 +376,13 @@ static void
 answered_not_found(const PgwChargeInput *in, PgwDecision *d)
 {
 	/*
-	 * Nor is what the bank has said to be pending gone for not being found: it knew the charge, and
-	 * may still settle it days after a replica, or a clean-up, did not show it once.  A person
-	 * decides at the deadline, as nobody watches for so long what has failed.
+	 * Nor is what the bank has said to be pending, or has named with a yes that could not be read,
+	 * gone for not being found: it knew the charge, and may still settle it days after a replica,
+	 * or a clean-up, did not show it once.  A person decides at the deadline, as nobody watches for
+	 * so long what has failed.
 	 */
 	if (in->op != PGW_OP_LOOKUP_CHARGE || !in->not_found_counts ||
-		(in->pending_before && !PGW_MUTATED(PENDING_NOT_FOUND)))
+		(in->pending_before && !PGW_MUTATED(PENDING_NOT_FOUND)) || (in->named && !in->being_undone))
 	{
 		unknown(in, d, "outcome_unknown", "not_found_yet");
 		return;

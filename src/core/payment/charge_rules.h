@@ -57,6 +57,8 @@ typedef struct PgwChargeInput
 	bool names_other_charge;
 	/* neither this answer nor an earlier one names an id, and what may follow needs one */
 	bool lacks_reference;
+	/* an answer that said that something is there has named it: the bank knew the charge */
+	bool named;
 	bool approved_before; /* the bank has said yes already, without one */
 	/* by our reference, for a charge whose id at the bank is not known */
 	bool can_lookup;
