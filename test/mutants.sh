@@ -6,7 +6,7 @@ PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$PGW_TOP/test/lib/env.sh"
 : "${PGW_WORK:?is set by test/run.sh}" "${PGW_DEBUG_INST:?is set by test/run.sh}"
 
-# safeguard : test : the part of it that must notice
+# safeguard : test of test/tap, or of test/unit : the part, or the function, of it that must notice
 guards='
 VERSION_CHECK:310_update:a new library before the update
 VERSION_PAUSE:310_update:a new library before the update
@@ -215,6 +215,14 @@ WEBHOOK_SLOT:432_webhooks_beside_others:few processes
 WEBHOOK_ROW_HELD:432_webhooks_beside_others:a message that somebody holds
 WEBHOOK_LONG_READ:432_webhooks_beside_others:a long look
 WEBHOOK_FORMER:433_webhooks_moved:gone from where it was
+CUT_OFF:unit/test_answer_cut_off:amounts
+LEFT_UNREADABLE:unit/test_give_back_amount:unreadable
+LESS_THAN_KNOWN:unit/test_shown:operations
+CAPTURED_GARBLED:unit/test_captured_garbled:a_no
+NAMED_GONE:unit/test_pending:named_and_not_found
+ASKED_EXPONENT:unit/test_answer_currency:of_another_currency
+CURRENCY_UNREADABLE:unit/test_answer_currency:of_no_currency
+VOID_TAKEN:unit/test_shown:belied
 TOLD_UNREPLICATED:266_seen_unreplicated:whole
 READ_UNREPLICATED:450_event_stream:a standby that is away
 SETTING_BESIDE:226_request_language:beside a setting
@@ -264,29 +272,40 @@ REPEATED_FETCH:270_callers:repeated fetch
 REPEATED_WRAPPER:270_callers:repeated wrapper
 '
 
+# The same of a unit test, with another build of it; of that the function must notice.
+unit_part() # number, test, function, file
+{
+	CMOCKA_MESSAGE_OUTPUT=TAP PGW_SRCDIR=$PWD PGW_MUTANT=$1 "$PGW_WORK/unit-mutants/${2#unit/}" >"$4" 2>&1
+	local status=$?
+	[ "$1" = 0 ] || ! grep -qE "^ok [0-9]+ - $3\$" "$4" || return 0
+	return $status
+}
+
 # Run one part of a test with the build in a folder, without the safeguard of that number (0: with all); its TAP goes to a file.
 run_part() # build, number, test, part, file
 {
+	case $3 in unit/*) unit_part "$2" "$3" "$4" "$5"; return ;; esac
 	PGW_INST=$1 PGW_DEBUG_INST=$1 PGW_MUTANT=$2 PGW_TESTDIR="$5.d" PGW_PART=$4 PGW_PATIENCE=1 JOBS=1 pgw_prove "test/tap/$3.pl" >"$5" 2>&1
 }
 
 judge() # number of the line, name
 {
-	local line test part mutant work="$PGW_WORK/mutant/$2" build="$PGW_WORK/variant/mutants/inst"
+	local line test part file mutant work="$PGW_WORK/mutant/$2" build="$PGW_WORK/variant/mutants/inst"
 	line=$(grep "^$2:" <<<"$guards") || { echo "not ok $1 - $2: no test is named for it"; return; }
 	mutant=$(grep -nx "$2" <<<"$all" | cut -d: -f1)
 	[ -n "$mutant" ] || { echo "not ok $1 - $2: src/core/base/mutant.h does not have it"; return; }
 	IFS=: read -r _ test part <<<"$line"
+	case $test in unit/*) file=test/$test.c ;; *) file=test/tap/$test.pl ;; esac
 	mkdir -p "$work"
 	if ! run_part "$PGW_DEBUG_INST" 0 "$test" "$part" "$work/with"; then
-		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" fails with the safeguard in place"
+		echo "not ok $1 - $2: $file, \"$part\" fails with the safeguard in place"
 		grep -E '^not ok|^#' "$work/with" | head -20 | sed 's/^/# /'
 	elif run_part "$build" "$mutant" "$test" "$part" "$work/without"; then
-		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" does not notice"
+		echo "not ok $1 - $2: $file, \"$part\" does not notice"
 	elif line=$(grep -m1 '^not ok' "$work/without"); then
-		echo "ok $1 - $2 caught by test/tap/$test.pl, \"$part\" ($(cut -d- -f2- <<<"$line" | sed 's/^ //'))"
+		echo "ok $1 - $2 caught by $file, \"$part\" ($(cut -d- -f2- <<<"$line" | sed 's/^ //'))"
 	else
-		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" broke off without a failing line"
+		echo "not ok $1 - $2: $file, \"$part\" broke off without a failing line"
 		tail -5 "$work/without" | sed 's/^/# /'
 	fi
 	rm -rf "$work"/*.d
@@ -297,6 +316,7 @@ all=$(sed -n '/^typedef enum PgwMutant/,/^}/s/^\t\([A-Z_]*\)\b.*/\1/p' src/core/
 names=${*:-$all}
 # PGW_MUTATED() and PGW_MUTANTS
 pgw_build_variant mutants "-DPGW_DEBUG_POINTS -DPGW_MUTANTS" debug PGW_MUTA || exit 1
+make -s -j2 -C test/unit EXTRA_CFLAGS=-DPGW_MUTANTS BUILD="$PGW_WORK/unit-mutants" PG_CONFIG="$PGW_PG_CONFIG" all || exit 1
 n=0
 mkdir -p "$PGW_WORK/mutant"
 for name in $names; do

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/bank_message/answer_form.h"
+#include "core/base/mutant.h"
 #include "core/json/json_read.h"
 
 /* As JSON a byte of a form has six at most, a pair some more. */
@@ -133,7 +134,7 @@ pgw_answer_body_is_cut_off(const PgwAnswerBody *body, const PgwPointer *pointer)
 {
 	PgwJson v = body->value;
 
-	if (pointer->header != 0)
+	if (pointer->header != 0 || PGW_MUTATED(CUT_OFF))
 		return false;
 	for (int i = 0; i < pointer->nsteps; i++)
 	{

@@ -247,8 +247,8 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 	else if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
 		return n;
 	a->charge_state_unreadable = true;
-	a->captured_garbled |=
-		field == PGW_FIELD_CAPTURED && source->kind == PGW_SOURCE_PLACE && has_digits(&v);
+	a->captured_garbled |= !PGW_MUTATED(CAPTURED_GARBLED) && field == PGW_FIELD_CAPTURED &&
+						   source->kind == PGW_SOURCE_PLACE && has_digits(&v);
 	return -1;
 }
 
@@ -301,7 +301,7 @@ take_currency(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBo
 	}
 	if (good)
 		memcpy(a->currency, text, 4);
-	else
+	else if (!PGW_MUTATED(CURRENCY_UNREADABLE))
 		a->currency_unreadable = a->amount_unreadable = true; /* an amount of who knows what */
 }
 
@@ -333,7 +333,7 @@ take_amounts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion
 	PgwJson v;
 
 	take_currency(spec, q, doc, a);
-	named = pgw_currency_find(a->currency);
+	named = PGW_MUTATED(ASKED_EXPONENT) ? NULL : pgw_currency_find(a->currency);
 	iso_exponent = named != NULL ? named->exponent : q->iso_exponent;
 	bank_exponent =
 		pgw_connector_exponent(c, named != NULL ? named->code : q->currency, iso_exponent);

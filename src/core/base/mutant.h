@@ -340,6 +340,16 @@ typedef enum PgwMutant
 	WEBHOOK_ROW_HELD,  /* a row that somebody holds keeps all results from being written */
 	WEBHOOK_LONG_READ, /* a look at the events has the same time however often it was too short */
 	WEBHOOK_FORMER,    /* an answer counts, whatever has become of the endpoint meanwhile */
+	/* what stands within something that is no object counts as absent */
+	CUT_OFF,
+	/* what is left of a charge, and cannot be read, is given back as if it were all */
+	LEFT_UNREADABLE,
+	LESS_THAN_KNOWN,  /* a look-up that shows less than is known says that nothing was done */
+	CAPTURED_GARBLED, /* a no is believed beside a captured amount that cannot be read */
+	NAMED_GONE,       /* a charge that a yes has named is gone for not being found */
+	ASKED_EXPONENT,   /* amounts of another currency are read as the asked one's */
+	CURRENCY_UNREADABLE,
+	VOID_TAKEN,        /* a void is believed that shows the charge as captured */
 	READ_UNREPLICATED, /* a cancelled wait for a standby hands the events out all the same */
 	TOLD_UNREPLICATED, /* a repeated call tells of a commit that no standby has */
 	SAID_ID_DROPPED,   /* an id that a notification names is none if it looks like anybody's card */

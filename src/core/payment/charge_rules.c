@@ -382,7 +382,8 @@ answered_not_found(const PgwChargeInput *in, PgwDecision *d)
 	 * so long what has failed.
 	 */
 	if (in->op != PGW_OP_LOOKUP_CHARGE || !in->not_found_counts ||
-		(in->pending_before && !PGW_MUTATED(PENDING_NOT_FOUND)) || (in->named && !in->being_undone))
+		(in->pending_before && !PGW_MUTATED(PENDING_NOT_FOUND)) ||
+		(in->named && !in->being_undone && !PGW_MUTATED(NAMED_GONE)))
 	{
 		unknown(in, d, "outcome_unknown", "not_found_yet");
 		return;

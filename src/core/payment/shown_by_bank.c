@@ -76,7 +76,7 @@ capture_shown(const PgwAsked *asked, const PgwAnswer *a)
 {
 	int64_t done = a->captured - asked->before;
 
-	if (a->captured >= 0 && done < 0)
+	if (a->captured >= 0 && done < 0 && !PGW_MUTATED(LESS_THAN_KNOWN))
 		return PGW_SHOWN_NOTHING; /* less than is known: of before that, perhaps */
 	if (a->captured >= 0 && done == asked->amount)
 		return PGW_SHOWN_AS_ASKED;
@@ -123,7 +123,7 @@ refund_shown(const PgwAsked *asked, const PgwAnswer *a)
 	/* the bank has carried it out as a void, or somebody else has voided the charge */
 	if (pgw_shown_undone_by_void(asked, a))
 		return PGW_SHOWN_AS_ASKED;
-	if (a->refunded < 0 || done < 0)
+	if (a->refunded < 0 || (done < 0 && !PGW_MUTATED(LESS_THAN_KNOWN)))
 		return PGW_SHOWN_NOTHING; /* not said; or less than is known, and so of before that */
 	if (done >= asked->others + asked->amount)
 		return PGW_SHOWN_AS_ASKED;
@@ -196,7 +196,8 @@ pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 		case PGW_OP_VOID:
 			/* more is taken of it than is known: it was captured, and is held */
 			return !a->voided &&
-				   (a->has_voided || (a->captured > asked->taken && a->captured > a->refunded));
+				   (a->has_voided || (!PGW_MUTATED(VOID_TAKEN) && a->captured > asked->taken &&
+									  a->captured > a->refunded));
 		case PGW_OP_CANCEL:
 		case PGW_OP_REVERSE:
 			/* an authorization is to be voided, and what is captured given back, all of it */
@@ -299,7 +300,8 @@ pgw_shown_left(const PgwAnswer *a, int64_t asked, bool *captured)
 bool
 pgw_shown_left_unreadable(const PgwAnswer *a, bool captured)
 {
-	if (a->voided || a->captured == 0 || (a->captured < 0 && !captured))
+	if (a->voided || a->captured == 0 || (a->captured < 0 && !captured) ||
+		PGW_MUTATED(LEFT_UNREADABLE))
 		return false;
 	if (a->currency_unreadable || (a->captured < 0 && a->amount_unreadable))
 		return true;
