@@ -3,14 +3,15 @@
  *
  * A commit is shown to others when its wait for the synchronous standbys is over.  But what the
  * log held when the server crashed is shown once that has recovered, whether or not its wait had
- * ended; and a wait that is cancelled, or whose session is terminated, ends with a warning.  The
- * standby that may be promoted does not have such a commit: there the caller's vote is missing, and
- * the charge is given back.  So nobody is told of a payment, by a repeated call or by one that
- * reads it, while there may be such commits: he waits until the standbys have them, or until his
- * time is up.
+ * ended; a wait that is cancelled, or whose session is terminated, ends with a warning; and one
+ * ends when the names of the standbys are taken away.  The standby that may be promoted does not
+ * have such a commit: there the caller's vote is missing, and the charge is given back.  So nobody
+ * is told of a payment, by a repeated call or by one that reads it, while there may be such
+ * commits: he waits until the standbys have them, or until his time is up.
  *
  * Owns: `unreplicated` of PgwShared, atomic: up to where in the log such commits may be; 0: nobody
- * has looked since shared memory was made.  It only grows.
+ * has looked since shared memory was made; NOWHERE: nobody waited for standbys then, and no wait
+ * has been cut short since.  It only grows.
  *
  * Orderings that matter
  *     - It is begun at the end of the log as that is at the first look, which is after recovery.
@@ -35,6 +36,7 @@
 #include "exchange/fencing_delay.h"
 #include "exchange/unreplicated.h"
 
+#define NOWHERE ((XLogRecPtr) 1) /* in front of every record */
 #define POLL_FIRST_MS 1
 #define POLL_MAX_MS 50
 
@@ -57,7 +59,7 @@ void
 pgw_unreplicated_begin(void)
 {
 	if (pg_atomic_read_u64(&pgw_shared->unreplicated) == 0)
-		raise_to(GetFlushRecPtr(NULL));
+		raise_to(pgw_at_standbys() == PG_UINT64_MAX ? NOWHERE : GetFlushRecPtr(NULL));
 }
 
 void
@@ -96,7 +98,7 @@ pgw_wait_until_replicated(TimestampTz deadline)
 		return true;
 	pgw_unreplicated_begin();
 	end = pg_atomic_read_u64(&pgw_shared->unreplicated);
-	if (pgw_replicated_up_to() >= end || PGW_MUTATED(TOLD_UNREPLICATED))
+	if (end == NOWHERE || pgw_replicated_up_to() >= end || PGW_MUTATED(TOLD_UNREPLICATED))
 		return true;
 	have_standbys_answer();
 	while (pgw_replicated_up_to() < end)

@@ -14,9 +14,6 @@ pgw_setup($node, $bank);
 $node->backup('b');
 my $standby = PostgreSQL::Test::Cluster->new('seen_standby');
 $standby->init_from_backup($node, 'b', has_streaming => 1);
-$standby->start;
-$node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = 'seen_standby'");
-$node->reload;
 
 sub pay { my ($id) = @_; return pay_sql('process_payment', client_request_id => $id, timeout => '2s') }
 
@@ -53,6 +50,11 @@ sub crash_now
 	$node->start;
 }
 
+is($node->safe_psql('postgres', 'SELECT status FROM ' . pay('alone')), 'captured', 'a payment without a standby');
+$node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = 'seen_standby'");
+$node->reload;
+is(told(pay('alone')), 'captured', '... is told, also when there is to be one from now on, which has not come yet');
+$standby->start;
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay('before')), 'captured', 'a payment, with its standby');
 my $before = $node->safe_psql('postgres', "SELECT payment_id FROM pgw.payments WHERE client_request_id = 'before'");
 my $refund = "pgw.refund_payment('$before', 'some', 1)";
