@@ -77,18 +77,12 @@ new_key(PgwAttempt *attempt)
 	attempt->error_answered = false;
 }
 
-static bool
-is_captured(const PgwAttempt *attempt)
-{
-	return pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
-}
-
 /* shown: the bank's answer that says how the charge stands, or NULL: as it was asked for. */
 static bool
 choose_operation(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_in_doubt,
 				 const PgwAnswer *shown)
 {
-	PgwToGiveBack what = {.captured = is_captured(attempt),
+	PgwToGiveBack what = {.captured = pgw_charge_is_captured(attempt->capture, attempt->submitted),
 						  .amount_in_doubt = amount_in_doubt,
 						  .part = shown != NULL && shown->refunded > 0,
 						  .ruled_out = attempt->refund_ruled_out};
@@ -315,7 +309,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->currency = refund_currency(attempt);
 	in->charged = attempt->amount;
 	in->held = refund_amount(attempt);
-	in->captured = is_captured(attempt);
+	in->captured = pgw_charge_is_captured(attempt->capture, attempt->submitted);
 	in->ruled_out = attempt->refund_ruled_out;
 	in->charge_age_s = pgw_schedule_age_s(pgw_step_charged_at(attempt));
 	in->transport = call->transport;

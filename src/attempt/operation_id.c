@@ -38,9 +38,8 @@ pgw_operation_id_of_own_capture(const PgwAttempt *charge)
 {
 	if (charge->capture_reference != NULL)
 		return charge->capture_reference;
-	return pgw_charge_operation(charge->capture, charge->submitted) == PGW_OP_CHARGE
-			   ? charge->bank_reference
-			   : NULL;
+	return pgw_charge_is_captured(charge->capture, charge->submitted) ? charge->bank_reference
+																	  : NULL;
 }
 
 const char *

@@ -395,8 +395,7 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 static bool
 is_unwanted(const PgwAttempt *attempt)
 {
-	return (attempt->expires_at != 0 && attempt->expires_at <= pgw_now() &&
-			!PGW_MUTATED(EXPIRED_RESENT)) ||
+	return (pgw_has_expired(attempt->expires_at, pgw_now()) && !PGW_MUTATED(EXPIRED_RESENT)) ||
 		   pgw_caller_rolled_back(attempt);
 }
 
@@ -611,9 +610,8 @@ late_approval(PgwCall *call, PgwAttempt *attempt)
 	}
 	else if (in.lacks_reference && !in.can_cancel)
 		pgw_charge_late_review(PGW_APPROVAL_INCOMPLETE, "approval_without_reference", &d);
-	else if (in.only_refund &&
-			 pgw_shown_left_unreadable(
-				 a, pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE))
+	else if (in.only_refund && pgw_shown_left_unreadable(
+								   a, pgw_charge_is_captured(attempt->capture, attempt->submitted)))
 		pgw_charge_late_review("outcome_unknown", "answer_not_understood", &d);
 	else
 	{

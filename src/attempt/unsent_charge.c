@@ -142,7 +142,7 @@ pgw_step_charge_submitted(PgwAttempt *attempt, PgwStep *step)
 	Assert(attempt->place.held && attempt->status == PGW_CREATED && !attempt->live);
 	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
 		return;
-	if (attempt->expires_at != 0 && attempt->expires_at <= now)
+	if (pgw_has_expired(attempt->expires_at, now))
 		expire(attempt, step);
 	else if (!pgw_pause_drains())
 		take(attempt, step);

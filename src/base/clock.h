@@ -25,6 +25,9 @@
 #define pgw_is_due(when, now, longest_ms) \
 	((when) <= (now) || (when) > TimestampTzPlusMilliseconds(now, longest_ms))
 
+/* Of a submitted request, 0: it does not expire. */
+#define pgw_has_expired(expires_at, now) ((expires_at) != 0 && (expires_at) <= (now))
+
 /* Since 1970, as others than PostgreSQL count. */
 #define pgw_unix_seconds(t) \
 	((t) / USECS_PER_SEC + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "core/connector/bank_op.h"
 #include "core/payment/charge_rules.h"
@@ -140,8 +141,7 @@ count_as_sent(const pg_uuid_t *id)
 	attempt.live = true;
 	attempt.next_step_at = 0;
 	attempt.own_request.key_used_at =
-		attempt.expires_at != 0 && attempt.expires_at <= GetCurrentTimestamp() ? 0
-																			   : attempt.created_at;
+		pgw_has_expired(attempt.expires_at, GetCurrentTimestamp()) ? 0 : attempt.created_at;
 	event.operation = attempt.kind == PGW_KIND_PAYMENT
 						  ? pgw_op_name(pgw_charge_operation(attempt.capture, attempt.submitted))
 						  : pgw_kind_name(attempt.kind);

@@ -209,8 +209,7 @@ send_call(PgwCall *call)
 static bool
 expired(const PgwCall *call)
 {
-	return call->expires_at != 0 && call->expires_at <= pgw_now() &&
-		   !PGW_MUTATED(EXPIRED_AT_INTENT);
+	return pgw_has_expired(call->expires_at, pgw_now()) && !PGW_MUTATED(EXPIRED_AT_INTENT);
 }
 
 /*

@@ -24,7 +24,7 @@ bool
 pgw_store_captured_by_charge(const PgwAttempt *attempt)
 {
 	return attempt->kind == PGW_KIND_PAYMENT &&
-		   pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
+		   pgw_charge_is_captured(attempt->capture, attempt->submitted);
 }
 
 /* A reversal of what is captured is a refund, and may be called so later. */

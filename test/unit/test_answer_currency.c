@@ -13,20 +13,15 @@
 #include "core/base/money.h"
 #include "core/payment/reported_by_bank.h"
 #include "core/payment/shown_by_bank.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
-static PgwConnector *connector;
 static PgwAnswer answered;
 
 /* A bank that counts krónur of Iceland and dinars of Kuwait in hundredths. */
 static void
 compile(const char *format)
 {
-	char document[2048];
-	PgwConnectorError err;
-
-	snprintf(
-		document, sizeof(document),
+	COMPILED(compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true,'exponents':{'ISK':2,'KWD':2}},'operations':{"
 		"'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'outcome':'approved','when':{'/ok':true}}],'fields':{%s'bank_reference':'/id','amount':'/a','currency':'/c',"
@@ -36,12 +31,7 @@ compile(const char *format)
 		"'currency':'/c','captured':'/k','refunded':'/r'}}},"
 		"'refund':{'method':'POST','path':'/r/{{bank_reference}}','body':{'a':'{{%s}}','c':'{{currency}}','t':'{{transaction_ref}}'},"
 		"'answer':{'rules':[{'status':200,'outcome':'approved','when':{'/ok':true}}],'fields':{%s'bank_reference':'/id','amount':'/a','currency':'/c'}}}}}",
-		format, format, *format != '\0' ? "amount_decimal" : "amount", format);
-	with_quotes(document);
-	pgw_connector_free(connector);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	if (connector == NULL)
-		fail_msg("%s: %s", err.pointer, err.message);
+		format, format, *format != '\0' ? "amount_decimal" : "amount", format));
 }
 
 static void
@@ -176,8 +166,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(of_another_currency),
 									   cmocka_unit_test(of_no_currency)};
-	int failed = cmocka_run_group_tests_name("answer_currency", tests, NULL, NULL);
 
-	pgw_connector_free(connector);
-	return failed;
+	return cmocka_run_group_tests_name("answer_currency", tests, NULL, forget_connector);
 }

@@ -15,26 +15,11 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/payment/shown_by_bank.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwAnswer answer;
-
-static void
-compile(const char *document)
-{
-	char text[2048];
-
-	pgw_connector_free(connector);
-	snprintf(text, sizeof(text), "%s", document);
-	with_quotes(text);
-	connector = pgw_connector_compile(text, strlen(text), &err);
-	if (connector == NULL)
-		fail_msg("%s: %s", err.pointer, err.message);
-}
 
 static void
 judge(PgwBankOp op, const char *text)
@@ -86,10 +71,10 @@ amounts(void **state)
 	};
 
 	(void) state;
-	compile(
+	COMPILED(compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'when':{'/ok':true},'outcome':'approved'}],"
-		"'fields':{'amount':'/a/v','currency':'/a/c','captured':'/k/v','refunded':'/r/v','voided':'/x/v'}}}}}");
+		"'fields':{'amount':'/a/v','currency':'/a/c','captured':'/k/v','refunded':'/r/v','voided':'/x/v'}}}}}"));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		PgwAsked asked = {.op = PGW_OP_CHARGE, .amount = 500, .currency = "EUR"};
@@ -110,11 +95,11 @@ another_place(void **state)
 	PgwAsked asked = {.op = PGW_OP_CHARGE, .amount = 500, .currency = "EUR"};
 
 	(void) state;
-	compile(
+	COMPILED(compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'when':{'/ok':true},'outcome':'approved'}],"
 		"'fields':{'amount':['/a/v','/a'],'captured':{'total':['/k/v'],'less':['/k/w']},"
-		"'refunded':{'sum':'/r/l','of':'','more':false,'where':{'':{'exists':true}}}}}}}}");
+		"'refunded':{'sum':'/r/l','of':'','more':false,'where':{'':{'exists':true}}}}}}}}"));
 	judge(PGW_OP_CHARGE, "{'ok':true,'a':500}");
 	assert_int_equal(pgw_shown_charge(&asked, &answer), PGW_SHOWN_AS_ASKED);
 	judge(PGW_OP_CHARGE, "{'ok':true,'a':100}");
@@ -132,10 +117,10 @@ static void
 whose(void **state)
 {
 	(void) state;
-	compile(
+	COMPILED(compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'when':{'/ok':true},'outcome':'approved'}],"
-		"'fields':{'reference':'/o/ref','livemode':'/m/live'}}}}}");
+		"'fields':{'reference':'/o/ref','livemode':'/m/live'}}}}}"));
 	judge(PGW_OP_CHARGE, "{'ok':true}");
 	assert_int_equal(answer.outcome, PGW_OUT_APPROVED);
 	assert_false(answer.charge_state_unreadable);
@@ -170,10 +155,10 @@ conditions(void **state)
 	};
 
 	(void) state;
-	compile(
+	COMPILED(compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'when':{'/e/code':{'exists':true}},'outcome':'declined'},"
-		"{'status':200,'when':{'/ok':true,'/e/code':{'exists':false}},'outcome':'approved'}],'fields':{}}}}}");
+		"{'status':200,'when':{'/ok':true,'/e/code':{'exists':false}},'outcome':'approved'}],'fields':{}}}}}"));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		judge(PGW_OP_CHARGE, cases[i].said);
@@ -204,12 +189,12 @@ lists(void **state)
 	};
 
 	(void) state;
-	compile(
+	COMPILED(compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'when':{'/ok':true},'outcome':'approved'}],'fields':{}}},"
 		"'lookup_charge':{'method':'GET','path':'/l/{{original_ref}}','answer':{'select':{'in':'/l','where':{'/ref':'{{original_ref}}'},'more':'/p/more'},"
 		"'rules':[{'status':200,'when':{'/ref':{'exists':true}},'outcome':'approved'}],"
-		"'fields':{'refunded':{'sum':'/r','of':'/v','more':false,'where':{'/f/t':{'exists':false}}}}}}}}");
+		"'fields':{'refunded':{'sum':'/r','of':'/v','more':false,'where':{'/f/t':{'exists':false}}}}}}}}"));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		judge(PGW_OP_LOOKUP_CHARGE, cases[i].said);
@@ -217,15 +202,6 @@ lists(void **state)
 			fail_msg("%s: %d, refunded %d", cases[i].said, answer.outcome, (int) answer.refunded);
 	}
 	assert_true(answer.charge_state_unreadable);
-}
-
-static int
-forget(void **state)
-{
-	(void) state;
-	pgw_connector_free(connector);
-	connector = NULL;
-	return 0;
 }
 
 int
@@ -236,5 +212,5 @@ main(void)
 		cmocka_unit_test(conditions), cmocka_unit_test(lists),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, forget);
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -37,20 +37,12 @@
 #define NOTHING \
 	"{'rules':[{'status':204,'body':'empty','outcome':'not_found'}],'reference_echoed':false}"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwAnswer answer;
 
 static bool
 compile(int version, const char *charge, const char *voids, const char *lookup)
 {
-	char document[8192];
-
-	pgw_connector_free(connector);
-	snprintf(document, sizeof(document), DOCUMENT, version, charge, voids, lookup);
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
+	return compile_quoted(DOCUMENT, version, charge, voids, lookup);
 }
 
 static PgwOutcome
@@ -222,14 +214,6 @@ test_warnings(void **state)
 	}
 }
 
-static int
-end(void **state)
-{
-	(void) state;
-	pgw_connector_free(connector);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -239,5 +223,5 @@ main(void)
 		cmocka_unit_test(test_warnings),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

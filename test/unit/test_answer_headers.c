@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 #define CHARGE_REF "ffffffffffffffffffffffffffffffff"
@@ -38,28 +38,19 @@
 #define LOOKUP \
 	"{'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'}],'fields':{'reference':'/r'}}"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwAnswer answer;
 static PgwSought sought;
 
 static bool
 compile(int version, const char *charge, const char *undo, const char *lookup)
 {
-	char document[8192];
-
-	pgw_connector_free(connector);
-	snprintf(document, sizeof(document), DOCUMENT, version, charge, undo, lookup);
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
+	return compile_quoted(DOCUMENT, version, charge, undo, lookup);
 }
 
 static void
 compiled(const char *charge, const char *undo)
 {
-	if (!compile(2, charge, undo, LOOKUP))
-		fail_msg("at %s: %s", err.pointer, err.message);
+	COMPILED(compile(2, charge, undo, LOOKUP));
 }
 
 static void
@@ -289,8 +280,6 @@ main(void)
 		cmocka_unit_test(cards_in_headers),       cmocka_unit_test(places_without_headers),
 		cmocka_unit_test(names_that_are_kept),
 	};
-	int failures = cmocka_run_group_tests(tests, NULL, NULL);
 
-	pgw_connector_free(connector);
-	return failures;
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 #define CHARGE_REF "ffffffffffffffffffffffffffffffff"
@@ -33,28 +33,19 @@
 #define LOOKUP \
 	"{'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'}],'fields':{'reference':'/r'}}"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwAnswer answer;
 static const char *known_id;
 
 static bool
 compile(int version, const char *more, const char *charge, const char *lookup)
 {
-	char document[8192];
-
-	pgw_connector_free(connector);
-	snprintf(document, sizeof(document), DOCUMENT, version, more, charge, lookup);
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
+	return compile_quoted(DOCUMENT, version, more, charge, lookup);
 }
 
 static void
 compiled(const char *charge, const char *lookup)
 {
-	if (!compile(2, "", charge, lookup))
-		fail_msg("at %s: %s", err.pointer, err.message);
+	COMPILED(compile(2, "", charge, lookup));
 }
 
 static void
@@ -587,15 +578,6 @@ test_named_answers(void **state)
 	assert_non_null(strstr(err.message, "version 2"));
 }
 
-static int
-forget(void **state)
-{
-	(void) state;
-	pgw_connector_free(connector);
-	connector = NULL;
-	return 0;
-}
-
 int
 main(void)
 {
@@ -619,5 +601,5 @@ main(void)
 		cmocka_unit_test(test_named_answers),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, forget);
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

@@ -15,27 +15,18 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/payment/shown_by_bank.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwAnswer answer;
 
 /* A charge whose answer has these fields. */
 static bool
 compile(const char *fields)
 {
-	char document[2048];
-
-	pgw_connector_free(connector);
-	snprintf(
-		document, sizeof(document),
+	return compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'when':{'/ok':true},'outcome':'approved'}],'fields':{%s}}}}}",
 		fields);
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
 }
 
 /* What a charge of 5.00 EUR comes to that is answered so. */
@@ -150,15 +141,6 @@ test_sum_of_one_operation(void **state)
 		"'refunded':{'sum':'/l','of':'/a','where':{'/r':'{{original_ref}}'},'more':false}"));
 }
 
-static int
-forget(void **state)
-{
-	(void) state;
-	pgw_connector_free(connector);
-	connector = NULL;
-	return 0;
-}
-
 int
 main(void)
 {
@@ -169,5 +151,5 @@ main(void)
 		cmocka_unit_test(test_sum_of_one_operation),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, forget);
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

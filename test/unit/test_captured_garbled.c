@@ -5,27 +5,18 @@
  */
 #include "check_flow.h"
 
-#include <stdio.h>
-
 #include "core/payment/shown_by_bank.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
-static PgwConnector *connector;
 static PgwAnswer answered;
 
 static void
 compile(void)
 {
-	char document[] =
+	COMPILED(compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{'rules':[{'status':200,'when':{'/s':'no'},'outcome':'declined'},{'status':200,'when':{'/s':'3ds'},'outcome':'requires_action'}],"
-		"'fields':{'captured':[{'when':{'/s':['no','3ds']},'from':'/k'}],'refunded':'/r','voided':'/v'}}}}}";
-	PgwConnectorError err;
-
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	if (connector == NULL)
-		fail_msg("%s: %s", err.pointer, err.message);
+		"'fields':{'captured':[{'when':{'/s':['no','3ds']},'from':'/k'}],'refunded':'/r','voided':'/v'}}}}}"));
 }
 
 static PgwState
@@ -108,8 +99,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(a_no)};
-	int failed = cmocka_run_group_tests_name("captured_garbled", tests, NULL, NULL);
 
-	pgw_connector_free(connector);
-	return failed;
+	return cmocka_run_group_tests_name("captured_garbled", tests, NULL, forget_connector);
 }

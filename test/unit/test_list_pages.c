@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/list_pages.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define OURS "ffffffffffffffffffffffffffffffff"
 #define MINE(state) "{'id':'m','s':'" state "','r':'" OURS "'}"
@@ -33,8 +33,6 @@
 	"{'status':404,'when':{'/e':'none'},'outcome':'not_found'}]," \
 	"'fields':{'bank_reference':'/id'}}}}}"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwPages pages;
 static PgwAnswer answer;
 static PgwSought sought;
@@ -43,20 +41,13 @@ static bool
 compile(const char *more, const char *method, const char *headers, const char *goes_on,
 		const char *next)
 {
-	char document[4096];
-
-	pgw_connector_free(connector);
-	snprintf(document, sizeof(document), DOCUMENT, more, method, headers, goes_on, next);
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
+	return compile_quoted(DOCUMENT, more, method, headers, goes_on, next);
 }
 
 static void
 begin(const char *next)
 {
-	if (!compile("", "GET", "", "'/more'", next))
-		fail_msg("at %s: %s", err.pointer, err.message);
+	COMPILED(compile("", "GET", "", "'/more'", next));
 	memset(&pages, 0, sizeof(pages));
 }
 
@@ -243,8 +234,6 @@ main(void)
 		cmocka_unit_test(cursors),
 		cmocka_unit_test(documents),
 	};
-	int failures = cmocka_run_group_tests(tests, NULL, NULL);
 
-	pgw_connector_free(connector);
-	return failures;
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

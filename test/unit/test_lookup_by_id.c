@@ -14,24 +14,18 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define RULES "'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'}]"
 #define OURS "ffffffffffffffffffffffffffffffff"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwAnswer answer;
 
 /* The look-up by reference is a list, of which the element names ours. */
 static bool
 compile(const char *fields, const char *by_id)
 {
-	char document[2048];
-
-	pgw_connector_free(connector);
-	snprintf(
-		document, sizeof(document),
+	return compile_quoted(
 		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},"
 		"'answer':{" RULES ",'fields':{'bank_reference':'/id'}}},"
 		"'lookup_charge':{'method':'GET','path':'/c?r={{original_ref}}','answer':{" RULES
@@ -39,9 +33,6 @@ compile(const char *fields, const char *by_id)
 		"'lookup_by_id':{'method':'GET','path':'/c?id={{bank_reference}}','answer':{" RULES
 		",'fields':{%s}}}}}",
 		fields, by_id);
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
 }
 
 static PgwOutcome
@@ -89,15 +80,6 @@ test_by_its_id(void **state)
 	assert_true(answer.other_reference);
 }
 
-static int
-forget(void **state)
-{
-	(void) state;
-	pgw_connector_free(connector);
-	connector = NULL;
-	return 0;
-}
-
 int
 main(void)
 {
@@ -106,5 +88,5 @@ main(void)
 		cmocka_unit_test(test_by_its_id),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, forget);
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

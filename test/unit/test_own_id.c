@@ -12,7 +12,7 @@
 #include "core/connector/recovery_notes.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/operation_rules.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define RULES "'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'}]"
 #define OURS "ffffffffffffffffffffffffffffffff"
@@ -20,8 +20,6 @@
 	"'path':'/refunds/{{operation_reference}}','answer':{" RULES \
 	",'fields':{'bank_reference':'/id'}}"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 
 /* NULL: as a good document has it. */
 typedef struct Parts
@@ -38,27 +36,21 @@ typedef struct Parts
 static bool
 compile(Parts p)
 {
-	char document[4096];
-
-	pgw_connector_free(connector);
-	snprintf(document, sizeof(document),
-			 "{'v':2,'capabilities':{'tokens':true%s},'operations':{"
-			 "'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},'answer':{" RULES
-			 ",'fields':{%s}}},"
-			 "'authorize':{'method':'POST','path':'/a','body':{'t':'{{token}}'},'answer':{" RULES
-			 ",'fields':{'bank_reference':'/id'}}},"
-			 "'capture':{'method':'POST','path':'/c/{{bank_reference}}','answer':{" RULES
-			 ",'fields':{%s}}},"
-			 "'refund':{'method':'POST','path':'%s','answer':{" RULES ",'fields':{%s}}},"
-			 "'lookup_refund':{'method':'GET',%s}%s}}",
-			 p.capabilities ? p.capabilities : "", p.charge ? p.charge : "'bank_reference':'/id'",
-			 p.capture ? p.capture : "'bank_reference':'/id'",
-			 p.refund_path ? p.refund_path : "/captures/{{operation_reference}}/refund",
-			 p.refund ? p.refund : "'bank_reference':'/id'", p.lookup ? p.lookup : BY_ID,
-			 p.further ? p.further : "");
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
+	return compile_quoted(
+		"{'v':2,'capabilities':{'tokens':true%s},'operations':{"
+		"'charge':{'method':'POST','path':'/c','body':{'t':'{{token}}'},'answer':{" RULES
+		",'fields':{%s}}},"
+		"'authorize':{'method':'POST','path':'/a','body':{'t':'{{token}}'},'answer':{" RULES
+		",'fields':{'bank_reference':'/id'}}},"
+		"'capture':{'method':'POST','path':'/c/{{bank_reference}}','answer':{" RULES
+		",'fields':{%s}}},"
+		"'refund':{'method':'POST','path':'%s','answer':{" RULES ",'fields':{%s}}},"
+		"'lookup_refund':{'method':'GET',%s}%s}}",
+		p.capabilities ? p.capabilities : "", p.charge ? p.charge : "'bank_reference':'/id'",
+		p.capture ? p.capture : "'bank_reference':'/id'",
+		p.refund_path ? p.refund_path : "/captures/{{operation_reference}}/refund",
+		p.refund ? p.refund : "'bank_reference':'/id'", p.lookup ? p.lookup : BY_ID,
+		p.further ? p.further : "");
 }
 
 static void
@@ -279,8 +271,6 @@ main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(documents), cmocka_unit_test(requests),
 									   cmocka_unit_test(answers), cmocka_unit_test(lost),
 									   cmocka_unit_test(named_and_not_found)};
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	pgw_connector_free(connector);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

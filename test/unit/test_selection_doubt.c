@@ -17,7 +17,7 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
-#include "quotes.h"
+#include "compile_quoted.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 #define CHARGE_REF "ffffffffffffffffffffffffffffffff"
@@ -38,28 +38,19 @@
 #define BY_CHARGE "{'/r':'{{original_ref}}','/type':'sale'}"
 #define BY_REFUND "{'/r':'{{transaction_ref}}'}"
 
-static PgwConnector *connector;
-static PgwConnectorError err;
 static PgwAnswer answer;
 static const char *known_id;
 
 static bool
 compile(const char *lookup_charge, const char *lookup_refund)
 {
-	char document[4096];
-
-	pgw_connector_free(connector);
-	snprintf(document, sizeof(document), DOCUMENT, lookup_charge, lookup_refund);
-	with_quotes(document);
-	connector = pgw_connector_compile(document, strlen(document), &err);
-	return connector != NULL;
+	return compile_quoted(DOCUMENT, lookup_charge, lookup_refund);
 }
 
 static void
 compiled(const char *lookup_charge)
 {
-	if (!compile(lookup_charge, LIST(BY_REFUND)))
-		fail_msg("at %s: %s", err.pointer, err.message);
+	COMPILED(compile(lookup_charge, LIST(BY_REFUND)));
 }
 
 static PgwOutcome
@@ -233,15 +224,6 @@ test_refund_by_its_charge(void **state)
 	assert_int_equal(look(PGW_OP_LOOKUP_REFUND, "[{'r':'" OURS "','s':'ok'}]"), PGW_OUT_APPROVED);
 }
 
-static int
-forget(void **state)
-{
-	(void) state;
-	pgw_connector_free(connector);
-	connector = NULL;
-	return 0;
-}
-
 int
 main(void)
 {
@@ -251,5 +233,5 @@ main(void)
 		cmocka_unit_test(test_sum_by_unknown_id), cmocka_unit_test(test_refund_by_its_charge),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, forget);
+	return cmocka_run_group_tests(tests, NULL, forget_connector);
 }

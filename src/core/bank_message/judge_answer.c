@@ -216,6 +216,15 @@ has_digits(const PgwJson *v)
 	return false;
 }
 
+/* The field is not there, and all the same something is said of it. */
+static bool
+is_unclear(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
+		   PgwAnswerField field)
+{
+	return pgw_answer_field_is_unforeseen(spec, q, doc, field) ||
+		   pgw_answer_field_is_cut_off(spec, q, doc, field);
+}
+
 /* -1: not there, or not readable, which is told apart. */
 static int64_t
 take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
@@ -228,8 +237,7 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 	source = pgw_answer_field(spec, q, doc, field, &v);
 	if (source == NULL)
 	{
-		a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, field) ||
-									  pgw_answer_field_is_cut_off(spec, q, doc, field);
+		a->charge_state_unreadable |= is_unclear(spec, q, doc, field);
 		return -1;
 	}
 	if (source->kind == PGW_SOURCE_SUM)
@@ -352,8 +360,7 @@ take_amounts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion
 	a->currency_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_CURRENCY);
 	a->amount_unreadable |=
 		pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_AMOUNT) || a->currency_unreadable;
-	a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_VOIDED) ||
-								  pgw_answer_field_is_cut_off(spec, q, doc, PGW_FIELD_VOIDED);
+	a->charge_state_unreadable |= is_unclear(spec, q, doc, PGW_FIELD_VOIDED);
 }
 
 /* ---- texts and error codes ---- */

@@ -43,6 +43,12 @@ pgw_charge_operation(PgwCaptureMode capture, bool submitted)
 	return PGW_OP_AUTHORIZE;
 }
 
+bool
+pgw_charge_is_captured(PgwCaptureMode capture, bool submitted)
+{
+	return pgw_charge_operation(capture, submitted) == PGW_OP_CHARGE;
+}
+
 static void
 begin(PgwDecision *d, PgwState state)
 {
@@ -94,7 +100,7 @@ error_for(const char *code, const char *otherwise)
 static void
 save(PgwDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
 {
-	bool charged = pgw_charge_operation(capture, submitted) == PGW_OP_CHARGE;
+	bool charged = pgw_charge_is_captured(capture, submitted);
 
 	d->payment = charged ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED;
 	d->authorized_amount = amount;
@@ -316,12 +322,6 @@ shows_undone(const PgwAnswer *a)
 		   !PGW_MUTATED(UNDONE_SHOWN);
 }
 
-static bool
-is_captured(const PgwChargeInput *in)
-{
-	return pgw_charge_operation(in->capture, in->submitted) == PGW_OP_CHARGE;
-}
-
 static void
 answered_yes(const PgwChargeInput *in, PgwDecision *d)
 {
@@ -332,7 +332,8 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 	else if (in->being_undone && shows_undone(in->answer))
 		failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find(PGW_ACTION_REQUIRED));
 	else if (how == PGW_SHOWN_OTHERWISE && in->only_refund &&
-			 pgw_shown_left_unreadable(in->answer, is_captured(in)))
+			 pgw_shown_left_unreadable(in->answer,
+									   pgw_charge_is_captured(in->capture, in->submitted)))
 		unknown(in, d, "outcome_unknown", "answer_not_understood");
 	else if (in->being_undone)
 		approved_after_all(in, d);

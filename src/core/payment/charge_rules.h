@@ -146,6 +146,9 @@ extern PgwChargeIdClaim pgw_charge_id_claimed(PgwBankOp op, PgwTransport transpo
  */
 extern PgwBankOp pgw_charge_operation(PgwCaptureMode capture, bool submitted);
 
+/* Does that operation take the money, and not only hold it? */
+extern bool pgw_charge_is_captured(PgwCaptureMode capture, bool submitted);
+
 /* The outcome of a call that asked for the money, or of a look-up of it. */
 extern void pgw_charge_result(const PgwChargeInput *in, PgwDecision *d);
 
